@@ -1,0 +1,86 @@
+"""A k-means palette image codec: pictures to .kmq files and back.
+
+The names below are loaded when they are first used, so that the command line answers ``--version``
+without waiting for NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kmcodec.codec import decode, encode, open, read, write
+    from kmcodec.container.reader import KmqReader
+    from kmcodec.errors import KmqError, KmqFormatError, LimitExceededError, PictureError
+    from kmcodec.image import IndexedImage, Section
+    from kmcodec.kernels import COMPILED
+    from kmcodec.quantize.quantizer import Iteration, quantize
+    from kmcodec.report.measure import Report, report
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "COMPILED": "kernels",
+    "IndexedImage": "image",
+    "Iteration": "quantize.quantizer",
+    "KmqError": "errors",
+    "KmqFormatError": "errors",
+    "KmqReader": "container.reader",
+    "LimitExceededError": "errors",
+    "PictureError": "errors",
+    "Report": "report.measure",
+    "Section": "image",
+    "decode": "codec",
+    "encode": "codec",
+    "open": "codec",
+    "quantize": "quantize.quantizer",
+    "read": "codec",
+    "report": "report.measure",
+    "write": "codec",
+}
+__all__ = [
+    "COMPILED",
+    "IndexedImage",
+    "Iteration",
+    "KmqError",
+    "KmqFormatError",
+    "KmqReader",
+    "LimitExceededError",
+    "PictureError",
+    "Report",
+    "Section",
+    "decode",
+    "encode",
+    "open",
+    "quantize",
+    "read",
+    "report",
+    "write",
+]
+
+
+class _Package(ModuleType):
+    """Keep the functions quantize and report in front of the packages of the same names.
+
+    Importing a package binds its name here, which would hide the function.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        super().__setattr__(name, value)
+        return value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package

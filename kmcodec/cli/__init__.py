@@ -1,0 +1,62 @@
+"""The command line: arguments in, files out, an exit status. The sole user of print.
+
+0 done; 1 the data or the file system said no, in one line on standard error; 2 wrong usage; 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from kmcodec.cli.arguments import build_parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the process.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    # Names of files need not be valid text.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    # Imported late: --help and --version do not wait for NumPy.
+    from kmcodec.cli import commands
+    from kmcodec.cli.failures import CommandError, UsageError
+
+    try:
+        status = getattr(commands, f"run_{options.command}")(options)
+        sys.stdout.flush()
+    except UsageError as error:
+        parser.error(str(error))
+    except CommandError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # Whatever is still buffered has nowhere to go; without this, Python complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _fail("standard output: closed by its reader")
+    except OSError as error:
+        return _fail(f"standard output: {error.strerror or error}")
+    except MemoryError:
+        return _fail("not enough memory")
+    except KeyboardInterrupt:
+        _fail("interrupted")
+        return 130
+    return int(status)
+
+
+def _fail(message: str) -> int:
+    print(f"kmq: {message}", file=sys.stderr)
+    return 1

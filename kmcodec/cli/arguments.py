@@ -1,0 +1,165 @@
+"""The arguments of each command. Loads nothing heavy, so that help comes at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from kmcodec import __version__
+
+#: As in kmcodec.quantize.seeding, which would load NumPy; a test holds them together.
+INITS = ("split", "kmeans++", "random")
+
+_EPILOG = """\
+examples:
+  kmq encode photo.png -k 16             write photo.kmq, 16 colours, 4 bits per pixel
+  kmq decode photo.kmq                   write photo.png
+  kmq report photo.png photo.kmq         what it saved and what it cost
+
+A dash as file stands for standard input or output. "kmq COMMAND --help" tells the options.
+"""
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
+        from kmcodec.kernels import COMPILED
+
+        state = "compiled" if COMPILED else "not compiled: slow"
+        print(f"kmq {__version__} (kernels {state}; Python {sys.version.split()[0]})")
+        parser.exit()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the kmq command."""
+    parser = argparse.ArgumentParser(
+        prog="kmq",
+        description="Compress pictures to a palette with k-means, and back.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=argparse.ArgumentParser
+    )
+    _add_encode(commands)
+    _add_decode(commands)
+    _add_info(commands)
+    _add_verify(commands)
+    _add_report(commands)
+    return parser
+
+
+def _add_encode(commands: Any) -> None:
+    encode = commands.add_parser(
+        "encode", help="picture to .kmq", description="Encode a picture as .kmq."
+    )
+    encode.add_argument("input", metavar="INPUT", help="any picture that Pillow opens, or -")
+    encode.add_argument("-o", "--output", metavar="OUT.kmq", help="default: INPUT with the suffix .kmq")
+    encode.add_argument(
+        "-k",
+        "--colors",
+        type=_integer(1, 65536),
+        default=64,
+        metavar="N",
+        help="colours of the palette, 1 to 65536 (default 64)",
+    )
+    encode.add_argument(
+        "--init",
+        choices=INITS,
+        default="split",
+        help="first centroids: split the worst cluster (default), k-means++, or random pixels",
+    )
+    encode.add_argument(
+        "--seed",
+        type=_integer(0, 2**64 - 1),
+        default=0,
+        metavar="N",
+        help="of the random numbers of kmeans++ and random (default 0)",
+    )
+    encode.add_argument(
+        "--strip-rows",
+        type=_integer(1, 2**32 - 1),
+        metavar="N",
+        help="rows stored and checked together (default: about a million pixels)",
+    )
+    encode.add_argument(
+        "--threads", type=_integer(1, 1024), metavar="N", help="default: all processors"
+    )
+    _add_force(encode)
+    encode.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    encode.add_argument("--json", action="store_true", help="print the sizes as JSON")
+
+
+def _add_decode(commands: Any) -> None:
+    decode = commands.add_parser(
+        "decode", help=".kmq to PNG or another picture format", description="Decode a .kmq file."
+    )
+    decode.add_argument("input", metavar="IN.kmq", help="the file, or -")
+    decode.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT.png",
+        help="any format that Pillow writes, by its suffix; default: IN with the suffix .png",
+    )
+    decode.add_argument(
+        "--region", type=_region, metavar="X,Y,W,H", help="only W x H pixels from column X, row Y on"
+    )
+    _add_force(decode)
+
+
+def _add_info(commands: Any) -> None:
+    info = commands.add_parser(
+        "info", help="what is in a .kmq file", description="Say what is in a .kmq file."
+    )
+    info.add_argument("input", metavar="IN.kmq", help="the file, or -")
+    info.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def _add_verify(commands: Any) -> None:
+    verify = commands.add_parser(
+        "verify", help="check .kmq files", description="Check every byte of .kmq files."
+    )
+    verify.add_argument("inputs", metavar="IN.kmq", nargs="+", help="the files, or -")
+
+
+def _add_report(commands: Any) -> None:
+    report = commands.add_parser(
+        "report",
+        help="compare a .kmq file with its original",
+        description="Say what a .kmq file saved and how far it is from its original.",
+    )
+    report.add_argument("original", metavar="ORIGINAL", help="the picture that was encoded, or -")
+    report.add_argument("input", metavar="IN.kmq", help="the file, or -")
+    report.add_argument("--json", action="store_true", help="print it as JSON")
+    report.add_argument(
+        "--side-by-side", metavar="OUT.png", help="also draw the original and the result beside each other"
+    )
+    _add_force(report)
+
+
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="replace an existing output file")
+
+
+def _integer(least: int, greatest: int) -> Any:
+    """Return an argparse type for integers of least..greatest."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= greatest:
+            raise argparse.ArgumentTypeError(f"must be an integer of {least}..{greatest}, found {text!r}")
+        return value
+
+    return parse
+
+
+def _region(text: str) -> tuple[int, int, int, int]:
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be four integers X,Y,W,H, found {text!r}") from None
+    return x, y, width, height

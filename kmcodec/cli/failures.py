@@ -1,0 +1,37 @@
+"""How commands fail: what is raised, and how errors of the library and of the system become one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kmcodec.errors import KmqError
+
+
+class CommandError(Exception):
+    """End the command with status 1; str() is the line to print."""
+
+
+class UsageError(Exception):
+    """End the command with status 2; str() is the line to print."""
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Turn errors of kmcodec and of the file system into a CommandError that names the file."""
+    try:
+        yield
+    except FileExistsError:
+        raise CommandError(f"{show_path(path)}: exists already; --force replaces it") from None
+    except OSError as error:
+        raise CommandError(f"{show_path(path)}: {error.strerror or error}") from error
+    except KmqError as error:
+        raise CommandError(f"{show_path(path)}: {error}") from error
+
+
+def show_path(path: str) -> str:
+    """Return a path for a message of one line."""
+    if path == "-":
+        return "standard input"
+    return path if os.fsencode(path).decode(errors="replace").isprintable() else repr(path)

@@ -1,0 +1,62 @@
+"""Where a command's output goes, and how it gets there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
+from kmcodec.files import write_atomically
+
+
+def resolve(output: str | None, source: str, suffix: str, *, force: bool) -> str:
+    """Return the output's path, "-" for standard output, and check it before any work is done.
+
+    Parameters
+    ----------
+    output : str or None
+        As given by the user. Default: the source with another suffix; "-" for the source "-".
+    source : str
+        The input's path, or "-".
+    suffix : str
+        Such as ".kmq".
+    force : bool
+        Whether an existing file may be replaced.
+    """
+    if output is None:
+        output = "-" if source == "-" else os.fspath(_with_suffix(source, suffix))
+    if output == "-":
+        if sys.stdout.isatty():
+            raise UsageError("this would write binary data to the terminal; name a file with -o")
+        return output
+    if source != "-" and os.path.exists(output) and os.path.exists(source) and os.path.samefile(output, source):
+        raise UsageError(f"{show_path(output)} is the input itself")
+    check(output, force=force)
+    return output
+
+
+def _with_suffix(source: str, suffix: str) -> Path:
+    path = Path(source)
+    # A folder, or a name such as "..", is told apart when it is read.
+    return path.with_suffix(suffix) if path.name else path / suffix
+
+
+def check(path: str, *, force: bool) -> None:
+    """Raise CommandError if path can be seen to be no place for an output."""
+    if os.path.isfile(path) and not force:
+        raise CommandError(f"{show_path(path)}: exists already; --force replaces it")
+    if os.path.isdir(path):
+        raise CommandError(f"{show_path(path)}: is a folder")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        raise CommandError(f"{show_path(path)}: its folder does not exist")
+
+
+def write(output: str, data: bytes, *, force: bool) -> None:
+    """Write data to a path, or to standard output."""
+    if output == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        with naming(output):
+            write_atomically(output, data, overwrite=force)

@@ -1,0 +1,1 @@
+"""Indices <-> bytes. Knows no container: neither offsets nor checksums."""

@@ -1,0 +1,196 @@
+"""Packed coding: every index in the same number of bits, 0 to 16 (specification, section 6.1).
+
+Whole groups of eight indices, which begin and end on byte borders, go through compiled kernels. Where
+bits meet byte borders otherwise (the last, incomplete group; a region that begins within a byte),
+bitarray does the work.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from bitarray import bitarray
+from bitarray.util import ba2int, int2ba
+from numpy.typing import NDArray
+
+from kmcodec.errors import PayloadError
+from kmcodec.image import index_dtype
+from kmcodec.kernels import bits as kernel
+
+# Indices that check_payload has in memory at a time.
+_CHECK_INDICES = 1 << 20
+
+
+def count_bytes(n_indices: int, index_bits: int) -> int:
+    """Return the bytes that n_indices take, of index_bits bits (0..16) each."""
+    return (n_indices * index_bits + 7) // 8
+
+
+def pack(indices: NDArray[np.uint8] | NDArray[np.uint16], index_bits: int) -> bytes:
+    """Pack indices, most significant bit first, and fill the last byte with zero bits.
+
+    Parameters
+    ----------
+    indices : ndarray, shape (n,), contiguous, uint8 or uint16
+        Each below 2**index_bits.
+    index_bits : int
+        0..16.
+
+    Returns
+    -------
+    bytes
+        count_bytes(n, index_bits) of them.
+    """
+    if index_bits == 0:
+        return b""
+    in_groups = len(indices) // 8 * 8
+    payload = np.empty(in_groups * index_bits // 8, np.uint8)
+    kernel.pack_groups(indices, payload, index_bits)
+    tail = bitarray(endian="big")
+    for index in indices[in_groups:].tolist():
+        tail += int2ba(index, index_bits, "big")
+    return payload.tobytes() + tail.tobytes()
+
+
+def unpack(
+    payload: bytes | memoryview, n_indices: int, index_bits: int, last_index: int
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Unpack indices.
+
+    Parameters
+    ----------
+    payload : bytes-like
+        count_bytes(n_indices, index_bits) of them.
+    n_indices : int
+    index_bits : int
+        0..16.
+    last_index : int
+        Largest legal index, below 2**index_bits.
+
+    Returns
+    -------
+    ndarray, shape (n_indices,), uint8 (last_index <= 255) or uint16
+
+    Raises
+    ------
+    PayloadError
+        If an index exceeds last_index, or a padding bit is set.
+    """
+    indices: NDArray[np.uint8] | NDArray[np.uint16]
+    if index_bits == 0:
+        return np.zeros(n_indices, np.uint8)
+    indices = np.empty(n_indices, index_dtype(last_index + 1))
+    source = np.frombuffer(payload, np.uint8)
+    in_groups = n_indices // 8 * 8
+    legal = kernel.unpack_groups(source, indices[:in_groups], index_bits, last_index)
+    if not legal:
+        i = int(np.argmax(indices[:in_groups] > last_index))
+        raise _illegal_index(i, int(indices[i]), index_bits, last_index)
+    for i, index in _unpack_tail(payload, in_groups, n_indices, index_bits):
+        indices[i] = index
+        if index > last_index:
+            raise _illegal_index(i, index, index_bits, last_index)
+    return indices
+
+
+def unpack_run(
+    payload: bytes | memoryview, start: int, n_indices: int, index_bits: int, last_index: int
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Unpack the indices start, ..., start + n_indices - 1 of a payload, which holds more.
+
+    Parameters, result and errors are those of unpack; the bytes that errors name are not exact.
+    """
+    if index_bits == 0:
+        return np.zeros(n_indices, np.uint8)
+    run = bitarray(buffer=payload, endian="big")[start * index_bits : (start + n_indices) * index_bits]
+    return unpack(run.tobytes(), n_indices, index_bits, last_index)
+
+
+def unpack_to_pixels(
+    payload: bytes | memoryview,
+    palette: NDArray[np.uint8],
+    pixels: NDArray[np.uint8],
+) -> None:
+    """Unpack indices and look their colours up, in one pass.
+
+    Parameters
+    ----------
+    payload : bytes-like
+    palette : ndarray, shape (K, 3) or (K, 4), uint8
+    pixels : ndarray, shape (n * 3,) or (n * 4,), contiguous, uint8
+        Is filled with the colours of n indices.
+
+    Raises
+    ------
+    PayloadError
+        If an index is K or more, or a padding bit is set.
+    """
+    n_colors, channels = palette.shape
+    index_bits = (n_colors - 1).bit_length()
+    n_indices = len(pixels) // channels
+    if index_bits == 0:
+        pixels.reshape(-1, channels)[:] = palette[0]
+        return
+    in_groups = n_indices // 8 * 8
+    colors = np.zeros((1 << index_bits, 4), np.uint8)
+    colors[:n_colors, :channels] = palette
+    words = colors.view("<u4")[:, 0].astype(np.uint32)
+    source = np.frombuffer(payload, np.uint8)
+    target = pixels[: in_groups * channels]
+    # A strip may begin at any byte of the picture, the kernel's words only at every fourth.
+    aligned = target if target.ctypes.data % 4 == 0 else np.empty_like(target)
+    if channels == 3:
+        words[n_colors:] = 1 << 31
+        legal = kernel.unpack_groups_to_rgb(source, words, aligned.view(np.uint32), index_bits)
+    else:
+        legal = kernel.unpack_groups_to_rgba(
+            source, words, aligned.view(np.uint32), index_bits, n_colors - 1
+        )
+    if not legal:
+        unpack(payload, n_indices, index_bits, n_colors - 1)
+    if sys.byteorder == "big":
+        aligned.view(np.uint32).byteswap(inplace=True)
+    if aligned is not target:
+        target[:] = aligned
+    for i, index in _unpack_tail(payload, in_groups, n_indices, index_bits):
+        if index >= n_colors:
+            raise _illegal_index(i, index, index_bits, n_colors - 1)
+        pixels[i * channels : (i + 1) * channels] = palette[index]
+
+
+def check_payload(payload: bytes | memoryview, n_indices: int, index_bits: int, last_index: int) -> None:
+    """Raise what unpack would raise, in little memory."""
+    step = _CHECK_INDICES * index_bits // 8
+    for start in range(0, n_indices if index_bits else 0, _CHECK_INDICES):
+        byte = start // _CHECK_INDICES * step
+        try:
+            unpack(
+                payload[byte : byte + step], min(_CHECK_INDICES, n_indices - start), index_bits, last_index
+            )
+        except PayloadError as error:
+            raise PayloadError(
+                byte + error.byte, error.field, found=error.found, expected=error.expected
+            ) from None
+
+
+def _unpack_tail(
+    payload: bytes | memoryview, start: int, n_indices: int, index_bits: int
+) -> Iterator[tuple[int, int]]:
+    """Yield number and value of the indices after the last whole group; check the padding."""
+    if start == n_indices:
+        return
+    bits = bitarray(endian="big")
+    bits.frombytes(bytes(payload[start * index_bits // 8 :]))
+    used = (n_indices - start) * index_bits
+    if bits[used:].any():
+        raise PayloadError(
+            len(payload) - 1, "padding", found=f"bits {bits[used:].to01()}", expected="zero bits"
+        )
+    for i in range(n_indices - start):
+        yield start + i, ba2int(bits[i * index_bits : (i + 1) * index_bits])
+
+
+def _illegal_index(i: int, index: int, index_bits: int, last_index: int) -> PayloadError:
+    return PayloadError(i * index_bits // 8, "index", found=str(index), expected=f"at most {last_index}")

@@ -1,0 +1,76 @@
+"""Whole files, written so that a reader finds the old one or the new one and never a part.
+
+Knows nothing of what is in them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> None:
+    """Write a file under a temporary name beside its place, and move it there when it is complete.
+
+    A link is followed. A device or a pipe is written to directly. An existing file's permissions are kept.
+
+    Parameters
+    ----------
+    path : path-like
+    data : bytes
+    overwrite : bool
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a file and overwrite is false, even one that came while this one was written.
+    OSError
+        If the file system refuses; nothing is left behind.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    if mode is not None and not stat.S_ISREG(mode):
+        # A folder makes open raise the error that says so.
+        with open(target, "wb") as file:
+            file.write(data)
+        return
+    if mode is not None and not overwrite:
+        raise FileExistsError(f"exists already: {os.fspath(path)}")
+    # Short, so that it is legal wherever the target's own name is; and hidden.
+    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(temporary, stat.S_IMODE(mode))
+        _move(temporary, target, overwrite)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _move(temporary: Path, target: Path, overwrite: bool) -> None:
+    if overwrite:
+        os.replace(temporary, target)
+    elif os.name == "nt":
+        # There, rename refuses to replace.
+        os.rename(temporary, target)
+    else:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise
+        except OSError:
+            # A file system without hard links: all that can be done is to look once more.
+            if target.exists():
+                raise FileExistsError(f"exists already: {target}") from None
+            os.replace(temporary, target)

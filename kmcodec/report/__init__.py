@@ -1,0 +1,1 @@
+"""Original + .kmq -> Report: what it cost, what it saved, and how it looks."""
