@@ -16,12 +16,16 @@ OPTIONAL = os.environ.get("KMCODEC_REQUIRE_COMPILED") != "1"
 class BuildKernels(build_ext):
     """Compile for speed, on any processor of the kind."""
 
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def build_extension(self, extension):
         if self.compiler.compiler_type == "unix":
             # Kernels are specialised by inlining with constant arguments; left to itself the compiler does
             # not inline functions of that size, and unpacking is half as fast.
             inline = "-DCYTHON_INLINE=__inline__ __attribute__((always_inline))"
-            extension.extra_compile_args = ["-O3", inline]
+            extension.extra_compile_args = ["-O3", "-g0", inline]
         super().build_extension(extension)
 
 

@@ -192,6 +192,10 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
     return converted
 
 
+# Width in pixels up to which join_pictures enlarges.
+_SMALL_WIDTH = 320
+
+
 def check_writable(suffix: str) -> str:
     """Return the name of the format that has a file name suffix, such as ".png".
 
@@ -255,16 +259,17 @@ def join_pictures(
     """
     from PIL import ImageDraw, ImageFont
 
-    height, width = left.shape[:2]
-    gap = max(4, width // 64)
+    # Icons and sprites are enlarged, by whole steps and with square pixels, to where they can be seen.
+    scale = max(1, _SMALL_WIDTH // left.shape[1])
+    height, width = scale * left.shape[0], scale * left.shape[1]
+    gap = max(8, width // 64)
     font = ImageFont.load_default(max(12, min(width // 24, 32)))
-    canvas = Image.new("RGB", (2 * width + 3 * gap, 1), "white")
+    boxes = [ImageDraw.Draw(Image.new("1", (1, 1))).textbbox((0, 0), caption, font) for caption in captions]
+    cell = max(width, *(int(box[2]) for box in boxes))
+    canvas = Image.new("RGB", (2 * cell + 3 * gap, height + 3 * gap + int(max(box[3] for box in boxes))), "white")
     draw = ImageDraw.Draw(canvas)
-    bottom = max(draw.textbbox((0, 0), caption, font)[3] for caption in captions)
-    canvas = canvas.resize((canvas.width, height + 3 * gap + int(bottom)))
-    draw = ImageDraw.Draw(canvas)
-    for x, pixels, caption in ((gap, left, captions[0]), (2 * gap + width, right, captions[1])):
-        picture = Image.fromarray(pixels)
+    for x, pixels, caption in ((gap, left, captions[0]), (2 * gap + cell, right, captions[1])):
+        picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
         canvas.paste(picture, (x, gap), picture if pixels.shape[2] == 4 else None)
         draw.text((x, height + 2 * gap), caption, "black", font)
     return np.asarray(canvas)

@@ -19,6 +19,10 @@ from kmcodec.errors import PayloadError
 from kmcodec.image import index_dtype
 from kmcodec.kernels import bits as kernel
 
+# Looking two indices up at once is faster as long as the table (8 * 4**index_bits bytes) fits the
+# first-level cache of a processor.
+_MAX_PAIRED_BITS = 6
+
 # Indices that check_payload has in memory at a time.
 _CHECK_INDICES = 1 << 20
 
@@ -134,30 +138,45 @@ def unpack_to_pixels(
         pixels.reshape(-1, channels)[:] = palette[0]
         return
     in_groups = n_indices // 8 * 8
-    colors = np.zeros((1 << index_bits, 4), np.uint8)
-    colors[:n_colors, :channels] = palette
-    words = colors.view("<u4")[:, 0].astype(np.uint32)
     source = np.frombuffer(payload, np.uint8)
     target = pixels[: in_groups * channels]
-    # A strip may begin at any byte of the picture, the kernel's words only at every fourth.
-    aligned = target if target.ctypes.data % 4 == 0 else np.empty_like(target)
+    # A strip may begin at any byte of the picture, the kernels' words only at every eighth.
+    aligned = target if target.ctypes.data % 8 == 0 else np.empty_like(target)
+    words: NDArray[np.uint64] | NDArray[np.uint32]
     if channels == 3:
-        words[n_colors:] = 1 << 31
-        legal = kernel.unpack_groups_to_rgb(source, words, aligned.view(np.uint32), index_bits)
+        words = aligned.view(np.uint64)
+        in_pairs = index_bits <= _MAX_PAIRED_BITS
+        colors = _tabulate_rgb(palette, index_bits, in_pairs)
+        legal = kernel.unpack_groups_to_rgb(source, colors, words, index_bits, in_pairs)
     else:
-        legal = kernel.unpack_groups_to_rgba(
-            source, words, aligned.view(np.uint32), index_bits, n_colors - 1
-        )
+        words = aligned.view(np.uint32)
+        table = np.zeros((1 << index_bits, 4), np.uint8)
+        table[:n_colors] = palette
+        rgba = table.view("<u4")[:, 0].astype(np.uint32)
+        legal = kernel.unpack_groups_to_rgba(source, rgba, words, index_bits, n_colors - 1)
     if not legal:
+        # Once more, for the error that says where.
         unpack(payload, n_indices, index_bits, n_colors - 1)
     if sys.byteorder == "big":
-        aligned.view(np.uint32).byteswap(inplace=True)
+        words.byteswap(inplace=True)
     if aligned is not target:
         target[:] = aligned
     for i, index in _unpack_tail(payload, in_groups, n_indices, index_bits):
         if index >= n_colors:
             raise _illegal_index(i, index, index_bits, n_colors - 1)
         pixels[i * channels : (i + 1) * channels] = palette[index]
+
+
+def _tabulate_rgb(palette: NDArray[np.uint8], index_bits: int, in_pairs: bool) -> NDArray[np.uint64]:
+    """Return the table that unpack_groups_to_rgb asks for."""
+    bytes_ = np.zeros((1 << index_bits, 8), np.uint8)
+    bytes_[: len(palette), :3] = palette
+    colors = bytes_.view("<u8")[:, 0].astype(np.uint64)
+    colors[len(palette) :] = 1 << 63 | 1 << 39
+    if not in_pairs:
+        return colors
+    # The first index of a pair is in the higher bits.
+    return (colors[:, None] | colors << np.uint64(24)).reshape(-1)
 
 
 def check_payload(payload: bytes | memoryview, n_indices: int, index_bits: int, last_index: int) -> None:

@@ -19,6 +19,10 @@ __all__ = ["pack_groups", "unpack_groups", "unpack_groups_to_rgb", "unpack_group
 
 Index = cython.fused_type(cython.uchar, cython.ushort)
 
+LOW_32_BITS = cython.declare(cython.ulonglong, 0xFFFFFFFF)
+LOW_40_BITS = cython.declare(cython.ulonglong, 0xFFFFFFFFFF)
+LOW_48_BITS = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFF)
+
 
 @cython.cfunc
 @cython.inline
@@ -123,72 +127,92 @@ def unpack_groups(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
+def _colors_of_pair(
+    payload: cython.const[cython.uchar][::1],
+    colors: cython.const[cython.ulonglong][::1],
+    group_start: cython.Py_ssize_t,
+    pair: cython.int,
+    index_bits: cython.int,
+    in_pairs: cython.bint,
+) -> cython.ulonglong:
+    """Return the colours of indices 2 * pair and 2 * pair + 1 of a group, 24 bits each."""
+    first: cython.ulonglong
+    second: cython.ulonglong
+    if in_pairs:
+        # Eight indices of b bits are four of 2 b bits.
+        return colors[_index(payload, group_start, pair, 2 * index_bits)]
+    first = colors[_index(payload, group_start, 2 * pair, index_bits)]
+    second = colors[_index(payload, group_start, 2 * pair + 1, index_bits)]
+    return first | (second & LOW_40_BITS) << 24
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
 def _unpack_to_rgb(
     payload: cython.const[cython.uchar][::1],
-    colors: cython.const[cython.uint][::1],
-    words: cython.uint[::1],
+    colors: cython.const[cython.ulonglong][::1],
+    words: cython.ulonglong[::1],
     groups: cython.Py_ssize_t,
     index_bits: cython.int,
-) -> cython.int:
-    seen: cython.uint = 0
+    in_pairs: cython.bint,
+) -> cython.bint:
+    seen: cython.ulonglong = 0
     g: cython.Py_ssize_t
-    half: cython.int
-    a: cython.uint
-    b: cython.uint
-    c: cython.uint
-    d: cython.uint
-    at: cython.Py_ssize_t = 0
-    start: cython.Py_ssize_t
+    a: cython.ulonglong
+    b: cython.ulonglong
+    c: cython.ulonglong
+    d: cython.ulonglong
     for g in range(groups):
-        start = g * index_bits
-        for half in range(2):
-            a = colors[_index(payload, start, 4 * half, index_bits)]
-            b = colors[_index(payload, start, 4 * half + 1, index_bits)]
-            c = colors[_index(payload, start, 4 * half + 2, index_bits)]
-            d = colors[_index(payload, start, 4 * half + 3, index_bits)]
-            seen |= a | b | c | d
-            # Four colours of 24 bits make three words: a quarter of the stores that bytes would need.
-            words[at] = a | (b & 0xFF) << 24
-            words[at + 1] = b >> 8 | (c & 0xFFFF) << 16
-            words[at + 2] = c >> 16 | (d & 0xFFFFFF) << 8
-            at += 3
-    return seen >> 31
+        a = _colors_of_pair(payload, colors, g * index_bits, 0, index_bits, in_pairs)
+        b = _colors_of_pair(payload, colors, g * index_bits, 1, index_bits, in_pairs)
+        c = _colors_of_pair(payload, colors, g * index_bits, 2, index_bits, in_pairs)
+        d = _colors_of_pair(payload, colors, g * index_bits, 3, index_bits, in_pairs)
+        seen |= a | b | c | d
+        # Four pairs of 48 bits make three words: an eighth of the stores that bytes would need.
+        words[3 * g] = a | (b & 0xFFFF) << 48
+        words[3 * g + 1] = b >> 16 | (c & LOW_32_BITS) << 32
+        words[3 * g + 2] = c >> 32 | (d & LOW_48_BITS) << 16
+    return seen >> 63 == 0
 
 
 def unpack_groups_to_rgb(
     payload: cython.const[cython.uchar][::1],
-    colors: cython.const[cython.uint][::1],
-    words: cython.uint[::1],
+    colors: cython.const[cython.ulonglong][::1],
+    words: cython.ulonglong[::1],
     index_bits: cython.int,
+    in_pairs: cython.bint,
 ) -> cython.bint:
-    """Fill words with the colours of len(words) // 6 groups; return whether all indices are legal.
+    """Fill words with the colours of len(words) // 3 groups; return whether all indices are legal.
 
-    colors has 2**index_bits entries, so that no index leads outside: red | green << 8 | blue << 16,
-    and bit 31 set in those whose index is illegal. words is the picture's R, G, B, R, ... four bytes
-    at a time, the first byte lowest.
+    words is the picture's R, G, B, R, ... eight bytes at a time, the first byte lowest. colors has
+    an entry for each value that index_bits bits can have: red | green << 8 | blue << 16, and bits 39
+    and 63 set where the index is illegal. With in_pairs (index_bits at most 6), it has an entry for each
+    value of twice as many bits: first | second << 24 of the colours of the two indices in them.
     """
-    groups: cython.Py_ssize_t = words.shape[0] // 6
-    illegal: cython.int
+    groups: cython.Py_ssize_t = words.shape[0] // 3
+    legal: cython.bint
     with cython.nogil:
-        if index_bits == 1:
-            illegal = _unpack_to_rgb(payload, colors, words, groups, 1)
-        elif index_bits == 2:
-            illegal = _unpack_to_rgb(payload, colors, words, groups, 2)
-        elif index_bits == 3:
-            illegal = _unpack_to_rgb(payload, colors, words, groups, 3)
-        elif index_bits == 4:
-            illegal = _unpack_to_rgb(payload, colors, words, groups, 4)
-        elif index_bits == 5:
-            illegal = _unpack_to_rgb(payload, colors, words, groups, 5)
-        elif index_bits == 6:
-            illegal = _unpack_to_rgb(payload, colors, words, groups, 6)
+        if index_bits == 1 and in_pairs:
+            legal = _unpack_to_rgb(payload, colors, words, groups, 1, True)
+        elif index_bits == 2 and in_pairs:
+            legal = _unpack_to_rgb(payload, colors, words, groups, 2, True)
+        elif index_bits == 3 and in_pairs:
+            legal = _unpack_to_rgb(payload, colors, words, groups, 3, True)
+        elif index_bits == 4 and in_pairs:
+            legal = _unpack_to_rgb(payload, colors, words, groups, 4, True)
+        elif index_bits == 5 and in_pairs:
+            legal = _unpack_to_rgb(payload, colors, words, groups, 5, True)
+        elif index_bits == 6 and in_pairs:
+            legal = _unpack_to_rgb(payload, colors, words, groups, 6, True)
         elif index_bits == 7:
-            illegal = _unpack_to_rgb(payload, colors, words, groups, 7)
+            legal = _unpack_to_rgb(payload, colors, words, groups, 7, False)
         elif index_bits == 8:
-            illegal = _unpack_to_rgb(payload, colors, words, groups, 8)
+            legal = _unpack_to_rgb(payload, colors, words, groups, 8, False)
         else:
-            illegal = _unpack_to_rgb(payload, colors, words, groups, index_bits)
-    return illegal == 0
+            legal = _unpack_to_rgb(payload, colors, words, groups, index_bits, False)
+    return legal
 
 
 def unpack_groups_to_rgba(
@@ -198,7 +222,11 @@ def unpack_groups_to_rgba(
     index_bits: cython.int,
     last_index: cython.int,
 ) -> cython.bint:
-    """Do what unpack_groups_to_rgb does, for colours with alpha << 24 and one word a pixel."""
+    """Fill words with the colours of len(words) // 8 groups; return whether all indices are legal.
+
+    words is the picture's R, G, B, A, R, ... four bytes at a time, the first byte lowest. colors has
+    2**index_bits entries, so that no index leads outside: red | green << 8 | blue << 16 | alpha << 24.
+    """
     groups: cython.Py_ssize_t = words.shape[0] // 8
     g: cython.Py_ssize_t
     j: cython.int

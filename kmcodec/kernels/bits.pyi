@@ -8,7 +8,11 @@ def unpack_groups(
     payload: NDArray[np.uint8], indices: NDArray[np.uint8] | NDArray[np.uint16], index_bits: int, last_index: int
 ) -> bool: ...
 def unpack_groups_to_rgb(
-    payload: NDArray[np.uint8], colors: NDArray[np.uint32], words: NDArray[np.uint32], index_bits: int
+    payload: NDArray[np.uint8],
+    colors: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+    index_bits: int,
+    in_pairs: bool,
 ) -> bool: ...
 def unpack_groups_to_rgba(
     payload: NDArray[np.uint8], colors: NDArray[np.uint32], words: NDArray[np.uint32], index_bits: int, last_index: int

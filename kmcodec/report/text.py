@@ -26,8 +26,7 @@ def format_report(report: Report, *, original: str, file: str) -> str:
         ("ratio", f"{report.ratio:.2f} : 1 to the raw pixels"),
     ]
     if report.source_bytes is not None:
-        ratio = report.source_bytes / report.file_bytes
-        rows.append(("", f"{ratio:.2f} : 1 to {original} as it is ({report.source_bytes:,} bytes)"))
+        rows.append(("", _compare_with_source(report, report.source_bytes, original)))
     rows.append(("error", exact if math.isinf(report.psnr_db) else error))
     return "\n".join(f"{label:<12}{value}" for label, value in rows)
 
@@ -48,6 +47,13 @@ def bits(n: int) -> str:
 def count(n: int, noun: str) -> str:
     """Return a number of things, with an s where there are not just one."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _compare_with_source(report: Report, source_bytes: int, original: str) -> str:
+    if source_bytes < report.file_bytes:
+        times = f"{report.file_bytes / source_bytes:.2f} times the size"
+        return f"but {times} of {original} as it is ({source_bytes:,} bytes)"
+    return f"{source_bytes / report.file_bytes:.2f} : 1 to {original} as it is ({source_bytes:,} bytes)"
 
 
 def _raw_bits(size: Size) -> int:

@@ -1,0 +1,30 @@
+"""Say which package is tested; refuse to test uncompiled sources by mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+import kmcodec
+
+settings.register_profile("kmcodec", deadline=None, print_blob=True)
+settings.load_profile("kmcodec")
+
+_LOCATION = Path(kmcodec.__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Stop where the checkout's sources would be tested instead of the installed package."""
+    if _LOCATION.parent == config.rootpath and not kmcodec.COMPILED:
+        raise pytest.UsageError(
+            f"the tests would run the uncompiled sources in {_LOCATION}; install the package"
+            " (pip install '.[test]') and run pytest, not python -m pytest"
+        )
+
+
+def pytest_report_header() -> str:
+    """Name the package under test."""
+    state = "compiled" if kmcodec.COMPILED else "NOT COMPILED (no C compiler at installation?)"
+    return f"kmcodec {kmcodec.__version__}, kernels {state}, in {_LOCATION}"

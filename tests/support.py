@@ -1,0 +1,87 @@
+"""What several test modules need: strategies, pictures made on the spot, and plain restatements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+import kmcodec
+
+ROOT = Path(__file__).parent.parent
+SAMPLES = ROOT / "samples"
+SHARED_IMAGES = ROOT.parent / "shared" / "images"
+
+
+def shared_picture(name: str) -> Path:
+    """Return one of the pictures that lie beside some checkouts; skip the test where they do not."""
+    path = SHARED_IMAGES / name
+    if not path.exists():
+        pytest.skip("the shared test pictures are not beside this checkout")
+    return path
+
+
+@st.composite
+def pictures(draw: st.DrawFn, max_side: int = 24, channels: tuple[int, ...] = (3, 4)) -> NDArray[np.uint8]:
+    """Draw small pictures of few colours, of many, and of noise."""
+    shape = (
+        draw(st.integers(1, max_side)),
+        draw(st.integers(1, max_side)),
+        draw(st.sampled_from(channels)),
+    )
+    if draw(st.booleans()):
+        return draw(hnp.arrays(np.uint8, shape))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    palette = rng.integers(0, 256, (draw(st.integers(1, 300)), shape[2]), np.uint8)
+    return palette[rng.integers(0, len(palette), shape[:2])]
+
+
+@st.composite
+def indexed_images(draw: st.DrawFn, max_side: int = 20) -> kmcodec.IndexedImage:
+    """Draw valid indexed images with any K, alpha or not, and sections."""
+    n_colors = draw(st.one_of(st.integers(1, 300), st.sampled_from([1, 2, 256, 257, 4096, 65535, 65536])))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    palette = rng.integers(0, 256, (n_colors, draw(st.sampled_from((3, 4)))), np.uint8)
+    shape = draw(st.integers(1, max_side)), draw(st.integers(1, max_side))
+    dtype = np.uint8 if n_colors <= 256 else np.uint16
+    indices = rng.integers(0, n_colors, shape).astype(dtype)
+    return kmcodec.IndexedImage(palette, indices, tuple(draw(st.lists(sections(), max_size=3))))
+
+
+@st.composite
+def sections(draw: st.DrawFn) -> kmcodec.Section:
+    """Draw optional sections."""
+    letters = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    first = draw(st.sampled_from(letters[:26]))
+    rest = draw(st.lists(st.sampled_from(letters), min_size=3, max_size=3))
+    return kmcodec.Section(bytes([first, *rest]), draw(st.binary(max_size=40)))
+
+
+def photo(height: int = 48, width: int = 64, seed: int = 0) -> NDArray[np.uint8]:
+    """Make a picture with the smooth gradients and the noise of a photograph."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    planes = [
+        128 + 90 * np.sin(x / 9 + phase) * np.cos(y / (7 + phase)) + rng.normal(0, 6, (height, width))
+        for phase in (0, 1, 2)
+    ]
+    return np.clip(np.dstack(planes), 0, 255).astype(np.uint8)
+
+
+def squared_distances(pixels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the squared error of every pixel against every palette colour, shape (pixels, K)."""
+    flat = pixels.reshape(-1, 1, pixels.shape[-1]).astype(np.int64)
+    return ((flat - palette.astype(np.int64)) ** 2).sum(axis=2)
+
+
+def set_bits(data: bytes) -> Iterator[bytes]:
+    """Yield data with each of its bits flipped, one at a time."""
+    for i in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[i // 8] ^= 1 << i % 8
+        yield bytes(flipped)

@@ -1,0 +1,140 @@
+"""The house: who may import whom."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+PACKAGE = ROOT / "kmcodec"
+
+# Each part with all that it may import of kmcodec (itself aside). Only downward.
+ALLOWED = {
+    "errors": set(),
+    "threads": set(),
+    "files": set(),
+    "kernels": set(),
+    "image": set(),
+    "pictures": {"errors", "image"},
+    "quantize": {"image", "kernels", "threads"},
+    "coding": {"errors", "image", "kernels"},
+    "container": {"coding", "errors", "image"},
+    "codec": {"container", "files", "quantize"},
+    "report": {"container"},
+    "cli": {"codec", "container", "errors", "files", "kernels", "pictures", "quantize", "report", ""},
+    "__main__": {"cli"},
+    # The public names come from everywhere.
+    "": {"codec", "container", "errors", "image", "kernels", "quantize", "report"},
+}
+
+
+def part_of(module: str) -> str:
+    """Return the part of the house to which a module of kmcodec belongs."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the modules that a source file imports, anywhere in it."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            assert node.module is not None
+            if node.module == "kmcodec":
+                modules |= {
+                    f"kmcodec.{alias.name}" if (PACKAGE / alias.name).exists() else node.module
+                    for alias in node.names
+                }
+            else:
+                modules.add(node.module)
+    return modules
+
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_downward(path: Path) -> None:
+    """A part imports only what lies below it."""
+    relative = path.relative_to(PACKAGE)
+    part = relative.parts[0].removesuffix(".py")
+    part = "" if part == "__init__" else part
+    used = {part_of(module) for module in imports_of(path) if module.split(".")[0] == "kmcodec"}
+    assert used - {part} - ALLOWED[part] == set()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_pictures_imports_pillow(path: Path) -> None:
+    """pictures.py is the only importer of Pillow."""
+    uses_pillow = any(module.split(".")[0] == "PIL" for module in imports_of(path))
+    assert uses_pillow == (path.name == "pictures.py")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_command_line_prints(path: Path) -> None:
+    """cli is the sole user of print."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert not calls or path.parent.name == "cli"
+
+
+def modules_after(statement: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has loaded after a statement."""
+    code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    # From a folder without sources, so that the installed package is imported.
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(sys.executable).parent
+    )
+    return set(run.stdout.split())
+
+
+def test_import_is_light() -> None:
+    """Importing kmcodec loads neither Pillow nor NumPy nor any optional package."""
+    loaded = modules_after("import kmcodec")
+    assert loaded & {"numpy", "PIL", "bitarray", "skimage", "matplotlib", "hypothesis"} == set()
+
+
+def test_decoding_does_not_load_the_quantizer() -> None:
+    """The decoder never reaches quantize."""
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, kmcodec.container.reader; print(*(n for n in sys.modules if 'kmcodec' in n))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(sys.executable).parent,
+    )
+    assert "kmcodec.quantize" not in run.stdout
+
+
+def test_functions_are_not_hidden_by_packages() -> None:
+    """kmcodec.quantize and kmcodec.report are the functions, whatever was imported before."""
+    code = (
+        "import kmcodec.quantize.lloyd, kmcodec.report.measure, kmcodec as k;"
+        "print(callable(k.quantize), callable(k.report), sorted(k.__all__) == sorted(k._HOMES))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(sys.executable).parent
+    )
+    assert run.stdout.split() == ["True", "True", "True"]
+
+
+def test_every_public_name_is_there() -> None:
+    """Each name in __all__ can be had."""
+    import kmcodec
+
+    assert [name for name in kmcodec.__all__ if not hasattr(kmcodec, name)] == []
+    with pytest.raises(AttributeError, match="no_such_name"):
+        kmcodec.no_such_name  # noqa: B018  # the access is what is tested
