@@ -6,6 +6,7 @@ interrupted.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -26,10 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status.
     """
-    # Names of files need not be valid text.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     parser = build_parser()
     options = parser.parse_args(arguments)
     # Imported late: --help and --version do not wait for NumPy.
@@ -55,6 +53,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _fail("interrupted")
         return 130
     return int(status)
+
+
+def _prepare_streams() -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        # A stream that the caller has closed is None.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115  # for as long as the process lives
+    # Names of files need not be valid text.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(message: str) -> int:

@@ -17,7 +17,8 @@ examples:
   kmq decode photo.kmq                   write photo.png
   kmq report photo.png photo.kmq         what it saved and what it cost
 
-A dash as file stands for standard input or output. "kmq COMMAND --help" tells the options.
+A dash as file stands for standard input or output.
+"kmq COMMAND --help" tells the options of a command.
 """
 
 
