@@ -15,9 +15,7 @@ from kmcodec.files import write_atomically
 from kmcodec.quantize.quantizer import quantize
 
 
-def encode(
-    rgb: ArrayLike, n_colors: int = 64, *, strip_rows: int | None = None, **options: Any
-) -> bytes:
+def encode(rgb: ArrayLike, n_colors: int = 64, *, strip_rows: int | None = None, **options: Any) -> bytes:
     """Encode a picture.
 
     Parameters
@@ -111,7 +109,7 @@ def open(path: str | os.PathLike[str], *, max_pixels: int | None = DEFAULT_MAX_P
     KmqFormatError, LimitExceededError
         As for decode.
     """
-    file = builtins.open(path, "rb")
+    file = builtins.open(path, "rb")  # noqa: SIM115  # the reader keeps and closes it
     try:
         return KmqReader(file, max_pixels=max_pixels)
     except BaseException:

@@ -7,13 +7,16 @@ they are stored.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 #: Largest K, set by the 16 bits of an index.
 MAX_COLORS = 65536
+
+#: Indices of a palette: uint8 up to 256 colours, else uint16.
+Indices: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 class Section(NamedTuple):
@@ -30,9 +33,14 @@ class Section(NamedTuple):
     payload: bytes
 
 
-def index_dtype(n_colors: int) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
-    """Return the dtype that indices of a palette of n_colors entries have: uint8 up to 256."""
-    return np.dtype(np.uint8) if n_colors <= 256 else np.dtype(np.uint16)
+def to_indices(values: NDArray[Any], n_colors: int) -> Indices:
+    """Return values as indices of a palette of n_colors entries: uint8 up to 256, else uint16."""
+    return values.astype(np.uint8) if n_colors <= 256 else values.astype(np.uint16)
+
+
+def empty_indices(shape: int | tuple[int, ...], n_colors: int) -> Indices:
+    """Return an array, not initialised, for indices of a palette of n_colors entries."""
+    return np.empty(shape, np.uint8) if n_colors <= 256 else np.empty(shape, np.uint16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +68,7 @@ class IndexedImage:
     """
 
     palette: NDArray[np.uint8]
-    indices: NDArray[np.uint8] | NDArray[np.uint16]
+    indices: Indices
     sections: tuple[Section, ...] = ()
 
     def __post_init__(self) -> None:
@@ -71,7 +79,7 @@ class IndexedImage:
             raise ValueError(f"palette must have shape (K, 3) or (K, 4), found {palette.shape!r}")
         if not 1 <= len(palette) <= MAX_COLORS:
             raise ValueError(f"palette must have 1 to {MAX_COLORS} colours, found {len(palette)!r}")
-        expected = index_dtype(len(palette))
+        expected = empty_indices(0, len(palette)).dtype
         if indices.dtype != expected:
             raise TypeError(
                 f"indices of {len(palette)} colours must be of dtype {expected}, found {indices.dtype}"
@@ -91,12 +99,12 @@ class IndexedImage:
     @property
     def width(self) -> int:
         """Width in pixels."""
-        return self.indices.shape[1]
+        return int(self.indices.shape[1])
 
     @property
     def height(self) -> int:
         """Height in pixels."""
-        return self.indices.shape[0]
+        return int(self.indices.shape[0])
 
     def to_rgb(self) -> NDArray[np.uint8]:
         """Return the pixels.

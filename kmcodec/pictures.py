@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from kmcodec.errors import LimitExceededError, PictureError
 from kmcodec.image import IndexedImage
@@ -58,7 +58,7 @@ def load_picture(
     LimitExceededError
         If it has more than max_pixels pixels.
     """
-    if not hasattr(source, "read"):
+    if isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as file:
             return load_picture(file, max_pixels=max_pixels)
     with _pillow_errors(), _open_image(source) as image:
@@ -79,7 +79,7 @@ def _pillow_errors() -> Iterator[None]:
         yield
     except (PictureError, LimitExceededError):
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise PictureError("not a picture of a known format") from None
     # Plugins meet damage as SyntaxError, struct.error, IndexError, zlib.error and more.
     except Exception as error:
@@ -148,7 +148,7 @@ def _load_wide(image: Image.Image, source: BinaryIO) -> NDArray[np.uint16]:
     high = np.asarray(_transpose(image)).astype(np.uint16)
     with _open_image(source) as again:
         _set_rawmode(again, rawmode, rawmode[:-3] + _OTHER_ORDER[rawmode[-3:]])
-        wide = high << 8 | np.asarray(_transpose(again))
+        wide: NDArray[np.uint16] = high << 8 | np.asarray(_transpose(again))
     if isinstance(transparency, tuple) and wide.shape[2] == 3:
         opaque = (wide != np.array(transparency)).any(axis=2)
         wide = np.dstack([wide, opaque * np.uint16(65535)])
@@ -266,7 +266,9 @@ def join_pictures(
     font = ImageFont.load_default(max(12, min(width // 24, 32)))
     boxes = [ImageDraw.Draw(Image.new("1", (1, 1))).textbbox((0, 0), caption, font) for caption in captions]
     cell = max(width, *(int(box[2]) for box in boxes))
-    canvas = Image.new("RGB", (2 * cell + 3 * gap, height + 3 * gap + int(max(box[3] for box in boxes))), "white")
+    canvas = Image.new(
+        "RGB", (2 * cell + 3 * gap, height + 3 * gap + int(max(box[3] for box in boxes))), "white"
+    )
     draw = ImageDraw.Draw(canvas)
     for x, pixels, caption in ((gap, left, captions[0]), (2 * gap + cell, right, captions[1])):
         picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)

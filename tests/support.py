@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 import kmcodec
+from kmcodec.image import to_indices
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"
@@ -48,8 +49,7 @@ def indexed_images(draw: st.DrawFn, max_side: int = 20) -> kmcodec.IndexedImage:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     palette = rng.integers(0, 256, (n_colors, draw(st.sampled_from((3, 4)))), np.uint8)
     shape = draw(st.integers(1, max_side)), draw(st.integers(1, max_side))
-    dtype = np.uint8 if n_colors <= 256 else np.uint16
-    indices = rng.integers(0, n_colors, shape).astype(dtype)
+    indices = to_indices(rng.integers(0, n_colors, shape), n_colors)
     return kmcodec.IndexedImage(palette, indices, tuple(draw(st.lists(sections(), max_size=3))))
 
 
@@ -70,13 +70,15 @@ def photo(height: int = 48, width: int = 64, seed: int = 0) -> NDArray[np.uint8]
         128 + 90 * np.sin(x / 9 + phase) * np.cos(y / (7 + phase)) + rng.normal(0, 6, (height, width))
         for phase in (0, 1, 2)
     ]
-    return np.clip(np.dstack(planes), 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(np.dstack(planes), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def squared_distances(pixels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return the squared error of every pixel against every palette colour, shape (pixels, K)."""
     flat = pixels.reshape(-1, 1, pixels.shape[-1]).astype(np.int64)
-    return ((flat - palette.astype(np.int64)) ** 2).sum(axis=2)
+    distances: NDArray[np.int64] = ((flat - palette.astype(np.int64)) ** 2).sum(axis=2)
+    return distances
 
 
 def set_bits(data: bytes) -> Iterator[bytes]:

@@ -31,7 +31,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(
-    folder: Path, *words: str | os.PathLike[str], stdin: bytes = b"", environment: dict[str, str] | None = None
+    folder: Path,
+    *words: str | os.PathLike[str],
+    stdin: bytes = b"",
+    environment: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run kmq in a folder."""
     return subprocess.run(
@@ -80,8 +83,10 @@ def test_there_and_back(folder: Path) -> None:
 
 
 def test_as_a_module(folder: Path) -> None:
-    """python -m kmcodec is kmq."""
-    subprocess.run([sys.executable, "-m", "kmcodec", "encode", "photo.png", "--quiet"], cwd=folder, check=True)
+    """Python -m kmcodec is kmq."""
+    subprocess.run(
+        [sys.executable, "-m", "kmcodec", "encode", "photo.png", "--quiet"], cwd=folder, check=True
+    )
     assert kmcodec.encode(photo(), 64) == (folder / "photo.kmq").read_bytes()
 
 
@@ -113,7 +118,17 @@ def test_pipes(folder: Path) -> None:
 
 def test_json(folder: Path) -> None:
     """JSON has the keys that programs rely on, and nothing else is printed."""
-    sizes = ["width", "height", "colors", "index_bits", "file_bytes", "raw_bytes", "source_bytes", "ratio", "bits_per_pixel"]
+    sizes = [
+        "width",
+        "height",
+        "colors",
+        "index_bits",
+        "file_bytes",
+        "raw_bytes",
+        "source_bytes",
+        "ratio",
+        "bits_per_pixel",
+    ]
     encoded = json.loads(succeed(folder, "encode", "photo.png", "-k", "16", "--json"))
     assert [*sizes, "coding", "seconds"] == list(encoded)
     assert ("packed", 1624, 64 * 48 * 3) == (encoded["coding"], encoded["file_bytes"], encoded["raw_bytes"])
@@ -129,7 +144,12 @@ def test_report_and_its_picture(folder: Path) -> None:
     """The report prints ratio, bits per pixel and PSNR, and draws both pictures beside each other."""
     succeed(folder, "encode", "photo.png", "-k", "16")
     output = succeed(folder, "report", "photo.png", "photo.kmq", "--side-by-side", "both.png").decode()
-    for words in ("4 bits per pixel instead of 24", "4.229 bits per pixel", "5.67 : 1 to the raw pixels", "PSNR"):
+    for words in (
+        "4 bits per pixel instead of 24",
+        "4.229 bits per pixel",
+        "5.67 : 1 to the raw pixels",
+        "PSNR",
+    ):
         assert words in output
     with Image.open(folder / "both.png") as image:
         assert image.width > 2 * 64
@@ -146,7 +166,14 @@ def test_info(folder: Path) -> None:
 
     (folder / "photo.kmq").write_bytes(write_image(image, strip_rows=10))
     output = succeed(folder, "info", "photo.kmq").decode()
-    for words in ("version 1.0", "64 x 48 pixels", "16 colours", "packed, 4 bits", "5 of 10 rows", "xyzw, 5 bytes"):
+    for words in (
+        "version 1.0",
+        "64 x 48 pixels",
+        "16 colours",
+        "packed, 4 bits",
+        "5 of 10 rows",
+        "xyzw, 5 bytes",
+    ):
         assert words in output
 
 

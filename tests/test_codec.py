@@ -60,11 +60,11 @@ def test_failing_write_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="n_colors"):
         kmcodec.write(path, photo(), 0)
     assert b"old" == path.read_bytes()
-    assert ["picture.kmq"] == os.listdir(tmp_path)  # noqa: PTH208  # names, not paths
+    assert ["picture.kmq"] == os.listdir(tmp_path)  # names, not paths
 
 
 def test_bad_files_do_not_stay_open(tmp_path: Path) -> None:
-    """open closes what it cannot read: a warning of an unclosed file would fail this test."""
+    """Open closes what it cannot read: a warning of an unclosed file would fail this test."""
     path = tmp_path / "bad.kmq"
     for content in (b"", b"no picture"):
         path.write_bytes(content)
@@ -104,7 +104,9 @@ class TestIndexedImage:
             (PALETTE, INDICES + np.uint8(3), ValueError),
         ],
     )
-    def test_invariants(self, palette: NDArray[np.uint8], indices: NDArray[np.uint8], error: type[Exception]) -> None:
+    def test_invariants(
+        self, palette: NDArray[np.uint8], indices: NDArray[np.uint8], error: type[Exception]
+    ) -> None:
         """Dtypes, shapes and ranges are checked when it is made."""
         with pytest.raises(error):
             kmcodec.IndexedImage(palette, indices)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from kmcodec import files
 from kmcodec.files import write_atomically
 
 
@@ -31,7 +30,9 @@ def test_new_and_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool) -> None:
+def test_failure_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
     """When the disk fails, the old file is still there and no part of the new one."""
     path = tmp_path / "out"
     if overwrite:
@@ -64,7 +65,7 @@ def test_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Monk
     def fail(source: Path, target: Path) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(files.os, "link", fail)
+    monkeypatch.setattr(os, "link", fail)
     path = tmp_path / "out"
     write_atomically(path, b"one", overwrite=False)
     assert b"one" == path.read_bytes()

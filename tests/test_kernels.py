@@ -50,7 +50,9 @@ def test_packing_agrees_with_bitarray(index_bits: int, groups: int, seed: int) -
 
 
 @given(st.integers(1, 16), st.integers(1, 12), st.integers(0, 2**32 - 1), st.data())
-def test_unpacking_notices_large_indices(index_bits: int, groups: int, seed: int, data: st.DataObject) -> None:
+def test_unpacking_notices_large_indices(
+    index_bits: int, groups: int, seed: int, data: st.DataObject
+) -> None:
     """The answer is whether all indices are at most last_index."""
     rng = np.random.default_rng(seed)
     payload = rng.integers(0, 256, groups * index_bits).astype(np.uint8)
@@ -66,7 +68,9 @@ def random_points(rng: np.random.Generator, n: int, spread: int) -> NDArray[np.i
     return rng.integers(-spread // 2, spread // 2 + 1, (n, 4)).astype(np.int16)
 
 
-@given(st.integers(1, 120), st.integers(1, 30), st.sampled_from([1, 4, 200, 16320]), st.integers(0, 2**32 - 1))
+@given(
+    st.integers(1, 120), st.integers(1, 30), st.sampled_from([1, 4, 200, 16320]), st.integers(0, 2**32 - 1)
+)
 def test_tree_agrees_with_full_search(n: int, k: int, spread: int, seed: int) -> None:
     """The tree finds what comparing all with all finds; of equally near centroids the first."""
     rng = np.random.default_rng(seed)

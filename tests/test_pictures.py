@@ -14,6 +14,7 @@ from PIL import Image
 from support import photo
 
 import kmcodec
+from kmcodec.image import to_indices
 from kmcodec.pictures import check_writable, encode_picture, join_pictures, load_picture
 
 
@@ -22,13 +23,22 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def png(samples: NDArray[np.uint16], depth: int, color_type: int, extra: bytes = b"", interlaced: bool = False) -> bytes:
+def png(
+    samples: NDArray[np.uint16], depth: int, color_type: int, extra: bytes = b"", interlaced: bool = False
+) -> bytes:
     """Write a PNG by hand: Pillow does not write all that it reads."""
-
     height, width = samples.shape[:2]
     passes = [samples]
     if interlaced:
-        starts = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+        starts = [
+            (0, 0, 8, 8),
+            (0, 4, 8, 8),
+            (4, 0, 8, 4),
+            (0, 2, 4, 4),
+            (2, 0, 4, 2),
+            (0, 1, 2, 2),
+            (1, 0, 2, 1),
+        ]
         passes = [samples[y::dy, x::dx] for y, x, dy, dx in starts]
     rows = b""
     for part in passes:
@@ -129,17 +139,12 @@ def test_orientation_is_applied(format_name: str, orientation: int) -> None:
     # A dark quarter at the upper left of the upright picture, wider than high.
     upright = np.full((16, 32, 3), 250, np.uint8)
     upright[:8, :16] = 5
-    undo = {
-        1: lambda a: a,
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.transpose(1, 0, 2),
-        6: lambda a: np.rot90(a, 1),
-        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
-        8: lambda a: np.rot90(a, -1),
-    }[orientation]
-    image = Image.fromarray(np.ascontiguousarray(undo(upright)))
+    flips = {2: (0, 1), 3: (1, 1), 4: (1, 0), 5: (0, 0), 6: (1, 0), 7: (1, 1), 8: (0, 1)}
+    stored = upright.transpose(1, 0, 2) if orientation >= 5 else upright
+    for axis, flip in enumerate(flips.get(orientation, (0, 0))):
+        # What EXIF says of the stored row 0 and column 0, done in the other direction.
+        stored = np.flip(stored, axis) if flip else stored
+    image = Image.fromarray(np.ascontiguousarray(stored))
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if format_name == "WEBP" else {}
@@ -250,10 +255,12 @@ def test_png_of_an_indexed_image(n_colors: int, channels: int) -> None:
     """A PNG shows just what the image shows, alpha included; up to 256 colours it has their palette."""
     rng = np.random.default_rng(n_colors)
     palette = rng.integers(0, 256, (n_colors, channels), np.uint8)
-    indices = rng.integers(0, n_colors, (30, 40)).astype(np.uint8 if n_colors <= 256 else np.uint16)
+    indices = to_indices(rng.integers(0, n_colors, (30, 40)), n_colors)
     image = kmcodec.IndexedImage(palette, indices)
     data = encode_picture(image)
-    assert Image.open(io.BytesIO(data)).mode == ("P" if n_colors <= 256 else "RGB" if channels == 3 else "RGBA")
+    assert Image.open(io.BytesIO(data)).mode == (
+        "P" if n_colors <= 256 else "RGB" if channels == 3 else "RGBA"
+    )
     loaded = load(data)
     if channels == 4 and loaded.shape[2] == 3:
         loaded = np.dstack([loaded, np.full((30, 40), 255, np.uint8)])

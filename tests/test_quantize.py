@@ -29,6 +29,7 @@ def plain_kmeans(
 ) -> tuple[NDArray[np.int64], list[int]]:
     """State k-means in a few lines: assign to the nearest, move to the mean, until nothing moves."""
     inertias: list[int] = []
+    previous = centroids
     while True:
         distances = ((points[:, None] - centroids) ** 2).sum(axis=2)
         labels = distances.argmin(axis=1)
@@ -68,7 +69,12 @@ def test_lloyd_agrees_with_the_plain_statement(seed: int, k: int) -> None:
 
 
 @settings(max_examples=150)
-@given(pictures(), st.one_of(st.integers(1, 64), st.integers(1, 65536)), st.sampled_from(INITS), st.integers(0, 9))
+@given(
+    pictures(),
+    st.one_of(st.integers(1, 64), st.integers(1, 65536)),
+    st.sampled_from(INITS),
+    st.integers(0, 9),
+)
 def test_promises_of_quantize(pixels: NDArray[np.uint8], n_colors: int, init: str, seed: int) -> None:
     """At most K colours, distinct, each used; every pixel has its nearest; exact if it can be."""
     before = pixels.copy()
@@ -97,7 +103,9 @@ def test_pixels_with_alpha_have_their_nearest_colour(pixels: NDArray[np.uint8], 
     decoded = image.to_rgb()
     if decoded.shape[2] == 3:
         decoded = np.dstack([decoded, np.full(decoded.shape[:2], 255, np.uint8)])
-    palette = np.hstack([image.palette, np.full((len(image.palette), 4 - image.palette.shape[1]), 255, np.uint8)])
+    palette = np.hstack(
+        [image.palette, np.full((len(image.palette), 4 - image.palette.shape[1]), 255, np.uint8)]
+    )
 
     def shown(colors: NDArray[np.uint8]) -> NDArray[np.float64]:
         alpha = colors[..., 3:] / 255
@@ -258,7 +266,8 @@ def test_error_falls_as_colours_are_added() -> None:
     """More colours, less error."""
     pixels = photo(96, 96)
     errors = [
-        kmcodec.report(pixels, kmcodec.encode(pixels, k)).mse for k in (1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 256)
+        kmcodec.report(pixels, kmcodec.encode(pixels, k)).mse
+        for k in (1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 256)
     ]
     assert sorted(set(errors), reverse=True) == errors
 
@@ -305,10 +314,7 @@ def test_points_take_visible_distances() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 256, (2, 2000, 4)).astype(np.uint8)
     measured = ((colorspace.to_points(a).astype(int) - colorspace.to_points(b)) ** 2).sum(axis=1) / 64**2
-    expected = [
-        mean_squared_error(x.reshape(1, 1, 4), y.reshape(1, 1, 4))
-        for x, y in zip(a, b, strict=True)
-    ]
+    expected = [mean_squared_error(x.reshape(1, 1, 4), y.reshape(1, 1, 4)) for x, y in zip(a, b, strict=True)]
     np.testing.assert_allclose(expected, measured, rtol=2e-3, atol=2)
 
 
@@ -351,6 +357,4 @@ def test_any_memory_layout_is_taken() -> None:
     for same in (padded[:, 3:67, 1:4], np.asfortranarray(pixels), read_only):
         assert expected == kmcodec.encode(same, 8)
     flipped = np.ascontiguousarray(pixels[::-1, ::-1])
-    np.testing.assert_array_equal(
-        kmcodec.quantize(flipped, 8).palette, kmcodec.quantize(pixels, 8).palette
-    )
+    np.testing.assert_array_equal(kmcodec.quantize(flipped, 8).palette, kmcodec.quantize(pixels, 8).palette)

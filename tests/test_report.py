@@ -19,19 +19,22 @@ def test_numbers_of_a_small_picture() -> None:
     pixels = np.array([[[0, 0, 0], [2, 4, 6]]], np.uint8)
     data = kmcodec.encode(pixels, 1)
     report = kmcodec.report(pixels, data, source_bytes=100)
-    assert kmcodec.Report(
-        width=2,
-        height=1,
-        colors=1,
-        index_bits=0,
-        file_bytes=43,
-        raw_bytes=6,
-        source_bytes=100,
-        ratio=6 / 43,
-        bits_per_pixel=172.0,
-        mse=1 + 4 + 9,
-        psnr_db=10 * math.log10(255**2 * 3 / 14),
-    ) == report
+    assert (
+        kmcodec.Report(
+            width=2,
+            height=1,
+            colors=1,
+            index_bits=0,
+            file_bytes=43,
+            raw_bytes=6,
+            source_bytes=100,
+            ratio=6 / 43,
+            bits_per_pixel=172.0,
+            mse=1 + 4 + 9,
+            psnr_db=10 * math.log10(255**2 * 3 / 14),
+        )
+        == report
+    )
 
 
 def test_exact_copy_has_infinite_psnr() -> None:

@@ -13,9 +13,9 @@ INITS = ("split", "kmeans++", "random")
 
 _EPILOG = """\
 examples:
-  kmq encode photo.png -k 16             write photo.kmq, 16 colours, 4 bits per pixel
-  kmq decode photo.kmq                   write photo.png
-  kmq report photo.png photo.kmq         what it saved and what it cost
+  kmq encode photo.png -k 16        16 colours, 4 bits per pixel: photo.kmq
+  kmq decode photo.kmq              back again: photo.png
+  kmq report photo.png photo.kmq    what it saved and what it cost
 
 A dash as file stands for standard input or output.
 "kmq COMMAND --help" tells the options of a command.
@@ -52,9 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_encode(commands: Any) -> None:
-    encode = commands.add_parser(
-        "encode", help="picture to .kmq", description="Encode a picture as .kmq."
-    )
+    encode = commands.add_parser("encode", help="picture to .kmq", description="Encode a picture as .kmq.")
     encode.add_argument("input", metavar="INPUT", help="any picture that Pillow opens, or -")
     encode.add_argument("-o", "--output", metavar="OUT.kmq", help="default: INPUT with the suffix .kmq")
     encode.add_argument(
@@ -84,9 +82,7 @@ def _add_encode(commands: Any) -> None:
         metavar="N",
         help="rows stored and checked together (default: about a million pixels)",
     )
-    encode.add_argument(
-        "--threads", type=_integer(1, 1024), metavar="N", help="default: all processors"
-    )
+    encode.add_argument("--threads", type=_integer(1, 1024), metavar="N", help="default: all processors")
     _add_force(encode)
     encode.add_argument("--quiet", action="store_true", help="print nothing but errors")
     encode.add_argument("--json", action="store_true", help="print the sizes as JSON")

@@ -30,7 +30,12 @@ def resolve(output: str | None, source: str, suffix: str, *, force: bool) -> str
         if sys.stdout.isatty():
             raise UsageError("this would write binary data to the terminal; name a file with -o")
         return output
-    if source != "-" and os.path.exists(output) and os.path.exists(source) and os.path.samefile(output, source):
+    if (
+        source != "-"
+        and os.path.exists(output)
+        and os.path.exists(source)
+        and os.path.samefile(output, source)
+    ):
         raise UsageError(f"{show_path(output)} is the input itself")
     check(output, force=force)
     return output

@@ -37,5 +37,8 @@ class Progress:
             return
         self._shown = True
         print(
-            f"\r{self._label}: iteration {step + 1} of at most {self._total}", end="", file=sys.stderr, flush=True
+            f"\r{self._label}: iteration {step + 1} of at most {self._total}",
+            end="",
+            file=sys.stderr,
+            flush=True,
         )

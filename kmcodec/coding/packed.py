@@ -16,7 +16,7 @@ from bitarray.util import ba2int, int2ba
 from numpy.typing import NDArray
 
 from kmcodec.errors import PayloadError
-from kmcodec.image import index_dtype
+from kmcodec.image import Indices, empty_indices
 from kmcodec.kernels import bits as kernel
 
 # Looking two indices up at once is faster as long as the table (8 * 4**index_bits bytes) fits the
@@ -32,7 +32,7 @@ def count_bytes(n_indices: int, index_bits: int) -> int:
     return (n_indices * index_bits + 7) // 8
 
 
-def pack(indices: NDArray[np.uint8] | NDArray[np.uint16], index_bits: int) -> bytes:
+def pack(indices: Indices, index_bits: int) -> bytes:
     """Pack indices, most significant bit first, and fill the last byte with zero bits.
 
     Parameters
@@ -58,9 +58,7 @@ def pack(indices: NDArray[np.uint8] | NDArray[np.uint16], index_bits: int) -> by
     return payload.tobytes() + tail.tobytes()
 
 
-def unpack(
-    payload: bytes | memoryview, n_indices: int, index_bits: int, last_index: int
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def unpack(payload: bytes | memoryview, n_indices: int, index_bits: int, last_index: int) -> Indices:
     """Unpack indices.
 
     Parameters
@@ -82,10 +80,9 @@ def unpack(
     PayloadError
         If an index exceeds last_index, or a padding bit is set.
     """
-    indices: NDArray[np.uint8] | NDArray[np.uint16]
     if index_bits == 0:
         return np.zeros(n_indices, np.uint8)
-    indices = np.empty(n_indices, index_dtype(last_index + 1))
+    indices = empty_indices(n_indices, last_index + 1)
     source = np.frombuffer(payload, np.uint8)
     in_groups = n_indices // 8 * 8
     legal = kernel.unpack_groups(source, indices[:in_groups], index_bits, last_index)
@@ -101,7 +98,7 @@ def unpack(
 
 def unpack_run(
     payload: bytes | memoryview, start: int, n_indices: int, index_bits: int, last_index: int
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
+) -> Indices:
     """Unpack the indices start, ..., start + n_indices - 1 of a payload, which holds more.
 
     Parameters, result and errors are those of unpack; the bytes that errors name are not exact.

@@ -162,7 +162,10 @@ class Header:
             raise KmqFormatError(20, "strip_rows", found=f"{strip_rows}", expected=f"1..{height}")
         if 0 < sections_bytes < _MIN_SECTIONS_BYTES:
             raise KmqFormatError(
-                24, "sections_bytes", found=f"{sections_bytes}", expected=f"0 or at least {_MIN_SECTIONS_BYTES}"
+                24,
+                "sections_bytes",
+                found=f"{sections_bytes}",
+                expected=f"0 or at least {_MIN_SECTIONS_BYTES}",
             )
         has_alpha = bool(storage & _ALPHA_FLAG)
         return cls(width, height, last_index, has_alpha, strip_rows, sections_bytes, version & 0x0F)

@@ -7,7 +7,7 @@ has not been checked against the true size of the file and the caller's limit.
 from __future__ import annotations
 
 import io
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,20 @@ from numpy.typing import NDArray
 from kmcodec.coding import packed
 from kmcodec.container import layout
 from kmcodec.errors import KmqFormatError, LimitExceededError, PayloadError
-from kmcodec.image import IndexedImage, Section, index_dtype
+from kmcodec.image import IndexedImage, Indices, Section, empty_indices
 
 #: Pixels that a picture may have unless the caller says otherwise.
 DEFAULT_MAX_PIXELS = 1 << 28
+
+
+@runtime_checkable
+class _FileLike(Protocol):
+    """What the reader asks of a file object."""
+
+    def read(self, size: int, /) -> bytes: ...
+    def seek(self, offset: int, whence: int = ..., /) -> object: ...
+    def tell(self) -> int: ...
+    def close(self) -> object: ...
 
 
 class KmqReader:
@@ -52,13 +62,13 @@ class KmqReader:
 
     def __init__(
         self,
-        source: bytes | bytearray | memoryview | BinaryIO,
+        source: bytes | bytearray | memoryview | _FileLike,
         *,
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
     ) -> None:
         self._data: memoryview | None = None
-        self._file: BinaryIO | None = None
-        if hasattr(source, "read"):
+        self._file: _FileLike | None = None
+        if isinstance(source, _FileLike):
             self._file = source
             source.seek(0, io.SEEK_END)
             size = source.tell()
@@ -97,7 +107,7 @@ class KmqReader:
         """Height in pixels."""
         return self.header.height
 
-    def indices(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    def indices(self) -> Indices:
         """Return the palette index of each pixel.
 
         Returns
@@ -180,7 +190,10 @@ class KmqReader:
         if len(data) != length:
             # The size was right when the reader was made.
             raise KmqFormatError(
-                offset + len(data), "file", found="the end of the file", expected=f"{length - len(data)} bytes"
+                offset + len(data),
+                "file",
+                found="the end of the file",
+                expected=f"{length - len(data)} bytes",
             )
         return data
 
@@ -223,10 +236,10 @@ class KmqReader:
         layout.compare_crc(computed, stored[length:], offset + length, f"strip_crc of strip {number}")
         return payload
 
-    def _read_rows(self, first: int, end: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    def _read_rows(self, first: int, end: int) -> Indices:
         """Return the indices of the rows first..end - 1."""
         header = self.header
-        indices = np.empty((end - first, header.width), index_dtype(header.n_colors))
+        indices = empty_indices((end - first, header.width), header.n_colors)
         for number in range(first // header.strip_rows, -(-end // header.strip_rows)):
             strip_row = number * header.strip_rows
             # The rows wanted of this strip, counted from its own top.

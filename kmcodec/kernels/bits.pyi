@@ -3,9 +3,14 @@ from numpy.typing import NDArray
 
 COMPILED: bool
 
-def pack_groups(indices: NDArray[np.uint8] | NDArray[np.uint16], payload: NDArray[np.uint8], index_bits: int) -> None: ...
+def pack_groups(
+    indices: NDArray[np.uint8] | NDArray[np.uint16], payload: NDArray[np.uint8], index_bits: int
+) -> None: ...
 def unpack_groups(
-    payload: NDArray[np.uint8], indices: NDArray[np.uint8] | NDArray[np.uint16], index_bits: int, last_index: int
+    payload: NDArray[np.uint8],
+    indices: NDArray[np.uint8] | NDArray[np.uint16],
+    index_bits: int,
+    last_index: int,
 ) -> bool: ...
 def unpack_groups_to_rgb(
     payload: NDArray[np.uint8],
@@ -15,5 +20,9 @@ def unpack_groups_to_rgb(
     in_pairs: bool,
 ) -> bool: ...
 def unpack_groups_to_rgba(
-    payload: NDArray[np.uint8], colors: NDArray[np.uint32], words: NDArray[np.uint32], index_bits: int, last_index: int
+    payload: NDArray[np.uint8],
+    colors: NDArray[np.uint32],
+    words: NDArray[np.uint32],
+    index_bits: int,
+    last_index: int,
 ) -> bool: ...

@@ -44,9 +44,7 @@ def _key(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _find(
-    table: cython.ulonglong[::1], key: cython.ulonglong, table_bits: cython.int
-) -> cython.Py_ssize_t:
+def _find(table: cython.ulonglong[::1], key: cython.ulonglong, table_bits: cython.int) -> cython.Py_ssize_t:
     """Return the slot that holds key, or the empty one where it belongs."""
     slot: cython.Py_ssize_t = ((key * MULTIPLIER) & LOW_32_BITS) >> (32 - table_bits)
     last: cython.Py_ssize_t = (1 << table_bits) - 1

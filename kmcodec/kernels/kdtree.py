@@ -209,7 +209,6 @@ def accumulate(
     d: cython.int
     z: cython.int
     nearest: cython.int
-    x: cython.int
     distance: cython.int
     least: cython.int
     weight: cython.longlong

@@ -61,7 +61,7 @@ def measure_cluster(
     m: cython.Py_ssize_t
     a: cython.int
     b: cython.int
-    step: cython.int
+    _step: cython.int
     shift: cython.int
     widest: cython.int
     weight: cython.longlong
@@ -129,7 +129,7 @@ def measure_cluster(
             axis[a] = 0
         axis[widest] = 1 << AXIS_BITS
         # Eight steps suffice: the axis only has to be good, not exact.
-        for step in range(8):
+        for _step in range(8):
             d0 = 0
             d1 = 0
             d2 = 0

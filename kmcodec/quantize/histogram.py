@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kmcodec.image import Indices
 from kmcodec.kernels import histogram as kernel
 from kmcodec.threads import Workers, cut_range
 
@@ -70,9 +71,9 @@ class Histogram:
     def look_up(
         self,
         pixels: NDArray[np.uint8],
-        values: NDArray[np.uint8] | NDArray[np.uint16],
+        values: Indices,
         workers: Workers,
-    ) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    ) -> Indices:
         """Return for each pixel the value of its colour.
 
         Parameters
@@ -89,7 +90,7 @@ class Histogram:
         """
         channels = pixels.shape[2]
         flat = np.ascontiguousarray(pixels).reshape(-1)
-        found = np.empty(pixels.shape[:2], values.dtype)
+        found: Indices = np.empty(pixels.shape[:2], values.dtype)
         counted_values = values[self._rows]
         table_bits = len(self._table).bit_length() - 1
 

@@ -61,9 +61,7 @@ class PointTree:
     workers : Workers
     """
 
-    def __init__(
-        self, points: NDArray[np.int16], weights: NDArray[np.int64], workers: Workers
-    ) -> None:
+    def __init__(self, points: NDArray[np.int16], weights: NDArray[np.int64], workers: Workers) -> None:
         self.points = points
         self.weights = weights
         self._workers = workers
@@ -170,10 +168,11 @@ class PointTree:
             Only points that do not lie on their centroid.
         """
         differences = self.points.astype(np.int32) - centroids[labels]
-        errors = self.weights * (differences * differences).sum(axis=1)
+        errors: NDArray[np.int64] = self.weights * (differences * differences).sum(axis=1)
         # Stable, so that of equal errors the first comes first.
         worst = np.argsort(-errors, kind="stable")[:count]
-        return worst[errors[worst] > 0]
+        served_badly: NDArray[np.intp] = worst[errors[worst] > 0]
+        return served_badly
 
 
 class Iteration(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kmcodec.image import MAX_COLORS, IndexedImage, index_dtype
+from kmcodec.image import MAX_COLORS, IndexedImage, to_indices
 from kmcodec.quantize import colorspace, lloyd
 from kmcodec.quantize.histogram import Histogram
 from kmcodec.quantize.seeding import SEEDINGS
@@ -97,7 +97,7 @@ def quantize(
             palette, labels = _round_to_palette(tree, colors, centroids, n_colors)
         if rows is not None:
             labels = labels[rows]
-        indices = histogram.look_up(pixels, labels.astype(index_dtype(len(palette))), workers)
+        indices = histogram.look_up(pixels, to_indices(labels, len(palette)), workers)
     return IndexedImage(drop_opaque_alpha(palette), indices)
 
 
@@ -196,7 +196,7 @@ def _round_to_palette(
         used = np.zeros(len(palette), np.bool_)
         used[labels] = True
         free = n_colors - int(used.sum())
-        worst = tree.find_worst(points, labels, free) if free else []
+        worst = tree.find_worst(points, labels, free) if free else np.empty(0, np.intp)
         palette = palette[used]
         if len(worst) == 0:
             return palette, (np.cumsum(used) - 1)[labels]

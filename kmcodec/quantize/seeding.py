@@ -128,6 +128,8 @@ def divide_rounded(sums: NDArray[np.int64], weights: NDArray[np.int64]) -> NDArr
 
 
 #: Ways to choose first centroids, by the names that users give.
-SEEDINGS: dict[
-    str, Callable[[NDArray[np.int16], NDArray[np.int64], int, int], NDArray[np.int16]]
-] = {"split": seed_split, "kmeans++": seed_plus_plus, "random": seed_random}
+SEEDINGS: dict[str, Callable[[NDArray[np.int16], NDArray[np.int64], int, int], NDArray[np.int16]]] = {
+    "split": seed_split,
+    "kmeans++": seed_plus_plus,
+    "random": seed_random,
+}

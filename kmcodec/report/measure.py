@@ -152,7 +152,7 @@ def mean_squared_error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     rows = max(1, _BLOCK_PIXELS // a.shape[1])
     for top in range(0, len(a), rows):
         total += _squared_error(a[top : top + rows], b[top : top + rows])
-    return total / (a.shape[0] * a.shape[1])
+    return total / (int(a.shape[0]) * int(a.shape[1]))
 
 
 def psnr_db(mse: float) -> float:
