@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from bitarray import bitarray
@@ -134,61 +135,51 @@ def unpack_to_pixels(
     if index_bits == 0:
         pixels.reshape(-1, channels)[:] = palette[0]
         return
-    in_groups = n_indices // 8 * 8
     source = np.frombuffer(payload, np.uint8)
-    target = pixels[: in_groups * channels]
-    # A strip may begin at any byte of the picture, the kernels' words only at every eighth.
-    aligned = target if target.ctypes.data % 8 == 0 else np.empty_like(target)
-    words: NDArray[np.uint64] | NDArray[np.uint32]
+    groups = n_indices // 8
+    target = pixels[: 8 * groups * channels]
+    words: NDArray[Any] = target.view(np.uint64 if channels == 3 else np.uint32)
+    # A strip may begin at any byte of the picture, the kernels' words may not.
+    aligned = words if words.flags.aligned else np.empty_like(words)
     if channels == 3:
-        words = aligned.view(np.uint64)
-        in_pairs = index_bits <= _MAX_PAIRED_BITS
-        colors = _tabulate_rgb(palette, index_bits, in_pairs)
-        legal = kernel.unpack_groups_to_rgb(source, colors, words, index_bits, in_pairs)
+        table_bits = 2 * index_bits if index_bits <= _MAX_PAIRED_BITS else index_bits
+        table = np.empty(1 << table_bits, np.uint64)
+        legal = kernel.unpack_groups_to_rgb(source, palette, table, aligned, index_bits)
     else:
-        words = aligned.view(np.uint32)
-        table = np.zeros((1 << index_bits, 4), np.uint8)
-        table[:n_colors] = palette
-        rgba = table.view("<u4")[:, 0].astype(np.uint32)
-        legal = kernel.unpack_groups_to_rgba(source, rgba, words, index_bits, n_colors - 1)
+        rgba = np.zeros((1 << index_bits, 4), np.uint8)
+        rgba[:n_colors] = palette
+        colors = rgba.view("<u4")[:, 0].astype(np.uint32)
+        legal = kernel.unpack_groups_to_rgba(source, colors, aligned, index_bits, n_colors - 1)
     if not legal:
         # Once more, for the error that says where.
         unpack(payload, n_indices, index_bits, n_colors - 1)
     if sys.byteorder == "big":
-        words.byteswap(inplace=True)
-    if aligned is not target:
-        target[:] = aligned
-    for i, index in _unpack_tail(payload, in_groups, n_indices, index_bits):
-        if index >= n_colors:
-            raise _illegal_index(i, index, index_bits, n_colors - 1)
-        pixels[i * channels : (i + 1) * channels] = palette[index]
-
-
-def _tabulate_rgb(palette: NDArray[np.uint8], index_bits: int, in_pairs: bool) -> NDArray[np.uint64]:
-    """Return the table that unpack_groups_to_rgb asks for."""
-    bytes_ = np.zeros((1 << index_bits, 8), np.uint8)
-    bytes_[: len(palette), :3] = palette
-    colors = bytes_.view("<u8")[:, 0].astype(np.uint64)
-    colors[len(palette) :] = 1 << 63 | 1 << 39
-    if not in_pairs:
-        return colors
-    # The first index of a pair is in the higher bits.
-    return (colors[:, None] | colors << np.uint64(24)).reshape(-1)
+        aligned.byteswap(inplace=True)
+    if aligned is not words:
+        words[:] = aligned
+    if n_indices > 8 * groups:
+        rest = _unpack_from(payload, groups, n_indices, index_bits, n_colors - 1)
+        pixels[8 * groups * channels :] = palette[rest].reshape(-1)
 
 
 def check_payload(payload: bytes | memoryview, n_indices: int, index_bits: int, last_index: int) -> None:
     """Raise what unpack would raise, in little memory."""
-    step = _CHECK_INDICES * index_bits // 8
     for start in range(0, n_indices if index_bits else 0, _CHECK_INDICES):
-        byte = start // _CHECK_INDICES * step
-        try:
-            unpack(
-                payload[byte : byte + step], min(_CHECK_INDICES, n_indices - start), index_bits, last_index
-            )
-        except PayloadError as error:
-            raise PayloadError(
-                byte + error.byte, error.field, found=error.found, expected=error.expected
-            ) from None
+        end = min(start + _CHECK_INDICES, n_indices)
+        _unpack_from(payload[: count_bytes(end, index_bits)], start // 8, end, index_bits, last_index)
+
+
+def _unpack_from(
+    payload: bytes | memoryview, group: int, n_indices: int, index_bits: int, last_index: int
+) -> Indices:
+    """Unpack all indices from a group on, with the errors that unpacking all would raise."""
+    start = group * index_bits
+    try:
+        return unpack(payload[start:], n_indices - 8 * group, index_bits, last_index)
+    except PayloadError as error:
+        raise PayloadError(
+            start + error.byte, error.field, found=error.found, expected=error.expected
+        ) from None
 
 
 def _unpack_tail(

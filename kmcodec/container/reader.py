@@ -7,7 +7,7 @@ has not been checked against the true size of the file and the caller's limit.
 from __future__ import annotations
 
 import io
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from kmcodec.image import IndexedImage, Indices, Section, empty_indices
 DEFAULT_MAX_PIXELS = 1 << 28
 
 
-@runtime_checkable
 class _FileLike(Protocol):
     """What the reader asks of a file object."""
 
@@ -68,13 +67,13 @@ class KmqReader:
     ) -> None:
         self._data: memoryview | None = None
         self._file: _FileLike | None = None
-        if isinstance(source, _FileLike):
-            self._file = source
-            source.seek(0, io.SEEK_END)
-            size = source.tell()
+        if hasattr(source, "read"):
+            self._file = cast(_FileLike, source)
+            self._file.seek(0, io.SEEK_END)
+            size = self._file.tell()
         else:
             try:
-                self._data = memoryview(source).cast("B")
+                self._data = memoryview(cast(bytes, source)).cast("B")
             except TypeError:
                 raise TypeError(
                     f"a .kmq file must be bytes-like or a file, not {type(source).__name__}"
@@ -215,9 +214,9 @@ class KmqReader:
         data, crc = stored[: header.palette_bytes], stored[header.palette_bytes :]
         layout.check_crc(data, crc, layout.HEADER_BYTES + header.palette_bytes, "palette_crc")
         flat = np.frombuffer(data, np.uint8)
-        palette = np.empty((header.n_colors, header.channels), np.uint8)
-        palette[:, :3] = flat[: 3 * header.n_colors].reshape(-1, 3)
-        palette[:, 3:] = flat[3 * header.n_colors :].reshape(header.n_colors, -1)
+        palette = flat[: 3 * header.n_colors].reshape(-1, 3)
+        if header.has_alpha:
+            palette = np.hstack([palette, flat[3 * header.n_colors :, None]])
         palette.flags.writeable = False
         return palette
 

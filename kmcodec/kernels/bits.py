@@ -15,12 +15,18 @@ except ModuleNotFoundError:
     from kmcodec.kernels import plain as cython
 
 COMPILED = cython.compiled
-__all__ = ["pack_groups", "unpack_groups", "unpack_groups_to_rgb", "unpack_groups_to_rgba"]
+__all__ = [
+    "pack_groups",
+    "unpack_groups",
+    "unpack_groups_to_rgb",
+    "unpack_groups_to_rgba",
+]
 
 Index = cython.fused_type(cython.uchar, cython.ushort)
 
 LOW_32_BITS = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 LOW_40_BITS = cython.declare(cython.ulonglong, 0xFFFFFFFFFF)
+ILLEGAL = cython.declare(cython.ulonglong, 0x8000008000000000)
 LOW_48_BITS = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFF)
 
 
@@ -127,22 +133,120 @@ def unpack_groups(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _colors_of_pair(
+def _eight_bytes(payload: cython.const[cython.uchar][::1], at: cython.Py_ssize_t) -> cython.ulonglong:
+    """Return the eight bytes from at on as one number, the first byte highest."""
+    window: cython.ulonglong = 0
+    i: cython.Py_ssize_t
+    if cython.compiled:
+        # Compilers make one load of this, but only if it goes through a pointer.
+        p: cython.pointer(cython.const[cython.uchar]) = cython.address(payload[at])
+        window = (
+            cython.cast(cython.ulonglong, p[0]) << 56
+            | cython.cast(cython.ulonglong, p[1]) << 48
+            | cython.cast(cython.ulonglong, p[2]) << 40
+            | cython.cast(cython.ulonglong, p[3]) << 32
+            | cython.cast(cython.ulonglong, p[4]) << 24
+            | cython.cast(cython.ulonglong, p[5]) << 16
+            | cython.cast(cython.ulonglong, p[6]) << 8
+            | cython.cast(cython.ulonglong, p[7])
+        )
+    else:
+        for i in range(8):
+            window = window << 8 | payload[at + i]
+    return window
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _last_bytes(payload: cython.const[cython.uchar][::1], at: cython.Py_ssize_t) -> cython.ulonglong:
+    """Do what _eight_bytes does where fewer are left, with zeros behind the end."""
+    window: cython.ulonglong = 0
+    i: cython.Py_ssize_t
+    for i in range(8):
+        window = window << 8
+        if at + i < payload.shape[0]:
+            window |= payload[at + i]
+    return window
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _store_pairs(
+    words: cython.ulonglong[::1],
+    at: cython.Py_ssize_t,
+    a: cython.ulonglong,
+    b: cython.ulonglong,
+    c: cython.ulonglong,
+    d: cython.ulonglong,
+) -> cython.void:
+    """Write four pairs of colours, 48 bits each, as three words: few stores, and so fast."""
+    words[at] = a | (b & 0xFFFF) << 48
+    words[at + 1] = b >> 16 | (c & LOW_32_BITS) << 32
+    words[at + 2] = c >> 32 | (d & LOW_48_BITS) << 16
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _unpack_pairs_to_rgb(
+    payload: cython.const[cython.uchar][::1],
+    pairs: cython.const[cython.ulonglong][::1],
+    words: cython.ulonglong[::1],
+    index_bits: cython.int,
+) -> cython.bint:
+    seen: cython.ulonglong = 0
+    # Eight indices of b bits are four pairs of 2 b bits.
+    mask: cython.ulonglong = (1 << 2 * index_bits) - 1
+    groups: cython.Py_ssize_t = words.shape[0] // 3
+    # Groups from whose start on there are eight bytes, be they another group's.
+    windows: cython.Py_ssize_t = (payload.shape[0] - 8) // index_bits + 1
+    g: cython.Py_ssize_t
+    window: cython.ulonglong
+    a: cython.ulonglong
+    b: cython.ulonglong
+    c: cython.ulonglong
+    d: cython.ulonglong
+    if payload.shape[0] < 8:
+        windows = 0
+    windows = min(windows, groups)
+    for g in range(windows):
+        window = _eight_bytes(payload, g * index_bits)
+        a = pairs[window >> (64 - 2 * index_bits)]
+        b = pairs[window >> (64 - 4 * index_bits) & mask]
+        c = pairs[window >> (64 - 6 * index_bits) & mask]
+        d = pairs[window >> (64 - 8 * index_bits) & mask]
+        seen |= a | b | c | d
+        _store_pairs(words, 3 * g, a, b, c, d)
+    for g in range(windows, groups):
+        window = _last_bytes(payload, g * index_bits)
+        a = pairs[window >> (64 - 2 * index_bits)]
+        b = pairs[window >> (64 - 4 * index_bits) & mask]
+        c = pairs[window >> (64 - 6 * index_bits) & mask]
+        d = pairs[window >> (64 - 8 * index_bits) & mask]
+        seen |= a | b | c | d
+        _store_pairs(words, 3 * g, a, b, c, d)
+    return seen >> 63 == 0
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _pair(
     payload: cython.const[cython.uchar][::1],
     colors: cython.const[cython.ulonglong][::1],
     group_start: cython.Py_ssize_t,
-    pair: cython.int,
+    j: cython.int,
     index_bits: cython.int,
-    in_pairs: cython.bint,
 ) -> cython.ulonglong:
-    """Return the colours of indices 2 * pair and 2 * pair + 1 of a group, 24 bits each."""
-    first: cython.ulonglong
-    second: cython.ulonglong
-    if in_pairs:
-        # Eight indices of b bits are four of 2 b bits.
-        return colors[_index(payload, group_start, pair, 2 * index_bits)]
-    first = colors[_index(payload, group_start, 2 * pair, index_bits)]
-    second = colors[_index(payload, group_start, 2 * pair + 1, index_bits)]
+    """Return the colours of indices j and j + 1 of a group, 24 bits each."""
+    first: cython.ulonglong = colors[_index(payload, group_start, j, index_bits)]
+    second: cython.ulonglong = colors[_index(payload, group_start, j + 1, index_bits)]
     return first | (second & LOW_40_BITS) << 24
 
 
@@ -154,9 +258,7 @@ def _unpack_to_rgb(
     payload: cython.const[cython.uchar][::1],
     colors: cython.const[cython.ulonglong][::1],
     words: cython.ulonglong[::1],
-    groups: cython.Py_ssize_t,
     index_bits: cython.int,
-    in_pairs: cython.bint,
 ) -> cython.bint:
     seen: cython.ulonglong = 0
     g: cython.Py_ssize_t
@@ -164,54 +266,75 @@ def _unpack_to_rgb(
     b: cython.ulonglong
     c: cython.ulonglong
     d: cython.ulonglong
-    for g in range(groups):
-        a = _colors_of_pair(payload, colors, g * index_bits, 0, index_bits, in_pairs)
-        b = _colors_of_pair(payload, colors, g * index_bits, 1, index_bits, in_pairs)
-        c = _colors_of_pair(payload, colors, g * index_bits, 2, index_bits, in_pairs)
-        d = _colors_of_pair(payload, colors, g * index_bits, 3, index_bits, in_pairs)
+    for g in range(words.shape[0] // 3):
+        a = _pair(payload, colors, g * index_bits, 0, index_bits)
+        b = _pair(payload, colors, g * index_bits, 2, index_bits)
+        c = _pair(payload, colors, g * index_bits, 4, index_bits)
+        d = _pair(payload, colors, g * index_bits, 6, index_bits)
         seen |= a | b | c | d
-        # Four pairs of 48 bits make three words: an eighth of the stores that bytes would need.
-        words[3 * g] = a | (b & 0xFFFF) << 48
-        words[3 * g + 1] = b >> 16 | (c & LOW_32_BITS) << 32
-        words[3 * g + 2] = c >> 32 | (d & LOW_48_BITS) << 16
+        _store_pairs(words, 3 * g, a, b, c, d)
     return seen >> 63 == 0
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _color(palette: cython.const[cython.uchar][:, ::1], index: cython.Py_ssize_t) -> cython.ulonglong:
+    """Return red | green << 8 | blue << 16, and two marks for an index that the palette does not have.
+
+    In a pair, the mark of the first colour is bit 63, and so is that of the second, 24 bits up.
+    """
+    color: cython.ulonglong = ILLEGAL
+    if index < palette.shape[0]:
+        color = palette[index, 0] | palette[index, 1] << 8 | palette[index, 2] << 16
+    return color
 
 
 def unpack_groups_to_rgb(
     payload: cython.const[cython.uchar][::1],
-    colors: cython.const[cython.ulonglong][::1],
+    palette: cython.const[cython.uchar][:, ::1],
+    table: cython.ulonglong[::1],
     words: cython.ulonglong[::1],
     index_bits: cython.int,
-    in_pairs: cython.bint,
 ) -> cython.bint:
     """Fill words with the colours of len(words) // 3 groups; return whether all indices are legal.
 
-    words is the picture's R, G, B, R, ... eight bytes at a time, the first byte lowest. colors has
-    an entry for each value that index_bits bits can have: red | green << 8 | blue << 16, and bits 39
-    and 63 set where the index is illegal. With in_pairs (index_bits at most 6), it has an entry for each
-    value of twice as many bits: first | second << 24 of the colours of the two indices in them.
+    words is the picture's R, G, B, R, ... eight bytes at a time, the first byte lowest. table is scratch:
+    with an entry for each value of 2 * index_bits bits (index_bits at most 6), indices are looked up in
+    pairs; else it has one for each value of index_bits bits.
     """
-    groups: cython.Py_ssize_t = words.shape[0] // 3
+    singles: cython.Py_ssize_t = 1 << index_bits
+    in_pairs: cython.bint = table.shape[0] > singles
     legal: cython.bint
+    i: cython.Py_ssize_t
+    j: cython.Py_ssize_t
     with cython.nogil:
+        # The first index of a pair is in the higher bits.
+        for i in range(singles):
+            if in_pairs:
+                for j in range(singles):
+                    table[i << index_bits | j] = _color(palette, i) | (_color(palette, j) & LOW_40_BITS) << 24
+            else:
+                table[i] = _color(palette, i)
         if index_bits == 1 and in_pairs:
-            legal = _unpack_to_rgb(payload, colors, words, groups, 1, True)
+            legal = _unpack_pairs_to_rgb(payload, table, words, 1)
         elif index_bits == 2 and in_pairs:
-            legal = _unpack_to_rgb(payload, colors, words, groups, 2, True)
+            legal = _unpack_pairs_to_rgb(payload, table, words, 2)
         elif index_bits == 3 and in_pairs:
-            legal = _unpack_to_rgb(payload, colors, words, groups, 3, True)
+            legal = _unpack_pairs_to_rgb(payload, table, words, 3)
         elif index_bits == 4 and in_pairs:
-            legal = _unpack_to_rgb(payload, colors, words, groups, 4, True)
+            legal = _unpack_pairs_to_rgb(payload, table, words, 4)
         elif index_bits == 5 and in_pairs:
-            legal = _unpack_to_rgb(payload, colors, words, groups, 5, True)
+            legal = _unpack_pairs_to_rgb(payload, table, words, 5)
         elif index_bits == 6 and in_pairs:
-            legal = _unpack_to_rgb(payload, colors, words, groups, 6, True)
+            legal = _unpack_pairs_to_rgb(payload, table, words, 6)
         elif index_bits == 7:
-            legal = _unpack_to_rgb(payload, colors, words, groups, 7, False)
+            legal = _unpack_to_rgb(payload, table, words, 7)
         elif index_bits == 8:
-            legal = _unpack_to_rgb(payload, colors, words, groups, 8, False)
+            legal = _unpack_to_rgb(payload, table, words, 8)
         else:
-            legal = _unpack_to_rgb(payload, colors, words, groups, index_bits, False)
+            legal = _unpack_to_rgb(payload, table, words, index_bits)
     return legal
 
 

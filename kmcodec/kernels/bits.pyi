@@ -14,10 +14,10 @@ def unpack_groups(
 ) -> bool: ...
 def unpack_groups_to_rgb(
     payload: NDArray[np.uint8],
-    colors: NDArray[np.uint64],
+    palette: NDArray[np.uint8],
+    table: NDArray[np.uint64],
     words: NDArray[np.uint64],
     index_bits: int,
-    in_pairs: bool,
 ) -> bool: ...
 def unpack_groups_to_rgba(
     payload: NDArray[np.uint8],

@@ -65,7 +65,7 @@ def build_tree(
     number: cython.int
     with cython.nogil:
         stack[0, 0] = 0
-        stack[0, 1] = cython.cast(cython.int, points.shape[0])
+        stack[0, 1] = points.shape[0]
         stack[0, 2] = 0
         top = 1
         while top > 0:
@@ -78,8 +78,8 @@ def build_tree(
                 break
             node = n_nodes
             n_nodes += 1
-            spans[node, 0] = cython.cast(cython.int, first)
-            spans[node, 1] = cython.cast(cython.int, end)
+            spans[node, 0] = first
+            spans[node, 1] = end
             spans[node, 3] = depth
             for d in range(4):
                 boxes[node, d] = points[first, d]
@@ -128,11 +128,11 @@ def build_tree(
                     order[right] = number
                     right -= 1
             # The left half lies on top of the stack: preorder.
-            stack[top, 0] = cython.cast(cython.int, left)
-            stack[top, 1] = cython.cast(cython.int, end)
+            stack[top, 0] = left
+            stack[top, 1] = end
             stack[top, 2] = depth + 1
-            stack[top + 1, 0] = cython.cast(cython.int, first)
-            stack[top + 1, 1] = cython.cast(cython.int, left)
+            stack[top + 1, 0] = first
+            stack[top + 1, 1] = left
             stack[top + 1, 2] = depth + 1
             top += 2
         # In preorder, a subtree ends at the next node that is not deeper; from the back, each node
@@ -142,7 +142,7 @@ def build_tree(
             end = node + 1
             while end < n_nodes and spans[end, 3] > spans[node, 3]:
                 end = spans[end, 2]
-            spans[node, 2] = cython.cast(cython.int, end)
+            spans[node, 2] = end
     return n_nodes
 
 
@@ -219,8 +219,8 @@ def accumulate(
     m3: cython.int
     with cython.nogil:
         for c in range(n_centroids):
-            candidates[0, c] = cython.cast(cython.int, c)
-        remaining[0] = cython.cast(cython.int, n_centroids)
+            candidates[0, c] = c
+        remaining[0] = n_centroids
         for r in range(roots.shape[0]):
             node = roots[r]
             end = spans[node, 2]
@@ -252,7 +252,7 @@ def accumulate(
                     if not _dominated(boxes, node, centroids, z, nearest):
                         candidates[level, kept] = z
                         kept += 1
-                remaining[level] = cython.cast(cython.int, kept)
+                remaining[level] = kept
                 if kept == 1:
                     weight = moments[node, 0]
                     totals[nearest, 0] += weight

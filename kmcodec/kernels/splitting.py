@@ -166,7 +166,7 @@ def _floor_mean(total: cython.longlong, weight: cython.longlong) -> cython.int:
         quotient = -((weight - 1 - total) // weight)
     else:
         quotient = total // weight
-    return cython.cast(cython.int, quotient)
+    return quotient
 
 
 def split_cluster(
