@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
-from pathlib import Path
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> None:
@@ -31,9 +29,9 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, overwrite: bo
     OSError
         If the file system refuses; nothing is left behind.
     """
-    target = Path(os.path.realpath(path))
+    target = os.path.realpath(path)
     try:
-        mode = target.stat().st_mode
+        mode = os.stat(target).st_mode
     except FileNotFoundError:
         mode = None
     if mode is not None and not stat.S_ISREG(mode):
@@ -44,7 +42,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, overwrite: bo
     if mode is not None and not overwrite:
         raise FileExistsError(f"exists already: {os.fspath(path)}")
     # Short, so that it is legal wherever the target's own name is; and hidden.
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    temporary = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.part")
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -55,10 +53,10 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, overwrite: bo
         _move(temporary, target, overwrite)
     finally:
         with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+            os.unlink(temporary)
 
 
-def _move(temporary: Path, target: Path, overwrite: bool) -> None:
+def _move(temporary: str, target: str, overwrite: bool) -> None:
     if overwrite:
         os.replace(temporary, target)
     elif os.name == "nt":
@@ -71,6 +69,6 @@ def _move(temporary: Path, target: Path, overwrite: bool) -> None:
             raise
         except OSError:
             # A file system without hard links: all that can be done is to look once more.
-            if target.exists():
+            if os.path.lexists(target):
                 raise FileExistsError(f"exists already: {target}") from None
             os.replace(temporary, target)

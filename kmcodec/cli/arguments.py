@@ -22,6 +22,13 @@ A dash as file stands for standard input or output.
 """
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Format help for 80 columns: asking for the terminal's would load a module at every start."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=79)
+
+
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
         from kmcodec.kernels import COMPILED
@@ -37,12 +44,10 @@ def build_parser() -> argparse.ArgumentParser:
         prog="kmq",
         description="Compress pictures to a palette with k-means, and back.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", required=True, parser_class=argparse.ArgumentParser
-    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="kmq")
     _add_encode(commands)
     _add_decode(commands)
     _add_info(commands)
@@ -52,7 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_encode(commands: Any) -> None:
-    encode = commands.add_parser("encode", help="picture to .kmq", description="Encode a picture as .kmq.")
+    encode = commands.add_parser(
+        "encode", formatter_class=_Formatter, help="picture to .kmq", description="Encode a picture as .kmq."
+    )
     encode.add_argument("input", metavar="INPUT", help="any picture that Pillow opens, or -")
     encode.add_argument("-o", "--output", metavar="OUT.kmq", help="default: INPUT with the suffix .kmq")
     encode.add_argument(
@@ -90,7 +97,10 @@ def _add_encode(commands: Any) -> None:
 
 def _add_decode(commands: Any) -> None:
     decode = commands.add_parser(
-        "decode", help=".kmq to PNG or another picture format", description="Decode a .kmq file."
+        "decode",
+        formatter_class=_Formatter,
+        help=".kmq to PNG or another picture format",
+        description="Decode a .kmq file.",
     )
     decode.add_argument("input", metavar="IN.kmq", help="the file, or -")
     decode.add_argument(
@@ -107,7 +117,10 @@ def _add_decode(commands: Any) -> None:
 
 def _add_info(commands: Any) -> None:
     info = commands.add_parser(
-        "info", help="what is in a .kmq file", description="Say what is in a .kmq file."
+        "info",
+        formatter_class=_Formatter,
+        help="what is in a .kmq file",
+        description="Say what is in a .kmq file.",
     )
     info.add_argument("input", metavar="IN.kmq", help="the file, or -")
     info.add_argument("--json", action="store_true", help="print it as JSON")
@@ -115,7 +128,10 @@ def _add_info(commands: Any) -> None:
 
 def _add_verify(commands: Any) -> None:
     verify = commands.add_parser(
-        "verify", help="check .kmq files", description="Check every byte of .kmq files."
+        "verify",
+        formatter_class=_Formatter,
+        help="check .kmq files",
+        description="Check every byte of .kmq files.",
     )
     verify.add_argument("inputs", metavar="IN.kmq", nargs="+", help="the files, or -")
 
@@ -123,6 +139,7 @@ def _add_verify(commands: Any) -> None:
 def _add_report(commands: Any) -> None:
     report = commands.add_parser(
         "report",
+        formatter_class=_Formatter,
         help="compare a .kmq file with its original",
         description="Say what a .kmq file saved and how far it is from its original.",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
 import time
 from typing import Any
@@ -54,7 +53,7 @@ def run_encode(options: argparse.Namespace) -> int:
     outputs.write(output, encoded, force=options.force)
     size = measure.measure_size(KmqReader(encoded, max_pixels=None), source_bytes=len(data))
     if options.json:
-        print(json.dumps({**size.to_dict(), "coding": "packed", "seconds": round(seconds, 6)}))
+        _print_json({**size.to_dict(), "coding": "packed", "seconds": round(seconds, 6)})
     elif output != "-" and not options.quiet:
         print(f"{show_path(output)}: {text.format_size(size)}")
     return 0
@@ -62,11 +61,11 @@ def run_encode(options: argparse.Namespace) -> int:
 
 def run_decode(options: argparse.Namespace) -> int:
     """Decode a file to a picture file."""
-    from kmcodec.pictures import check_writable, encode_picture, suffix_of
+    from kmcodec.pictures import encode_picture, find_format
 
     output = outputs.resolve(options.output, options.input, ".png", force=options.force)
     with naming(output):
-        format_name = "PNG" if output == "-" else check_writable(suffix_of(output))
+        format_name = "PNG" if output == "-" else find_format(output)
     with naming(options.input):
         data = _read_kmq_file(options.input)
         if options.region is None:
@@ -111,7 +110,7 @@ def run_info(options: argparse.Namespace) -> int:
         }
         # Nothing is compared here, so that there is no source.
         del values["source_bytes"]
-        print(json.dumps(values))
+        _print_json(values)
         return 0
     rows = [
         ("file", f"{show_path(options.input)}, KMQ version 1.{header.minor_version}"),
@@ -170,11 +169,18 @@ def run_report(options: argparse.Namespace) -> int:
         joined = join_pictures(original, KmqReader(data).pixels(), captions)
         outputs.write(drawing, encode_picture(joined), force=options.force)
     if options.json:
-        print(json.dumps(report.to_dict()))
+        _print_json(report.to_dict())
     else:
         names = {"original": show_path(options.original), "file": show_path(options.input)}
         print(text.format_report(report, **names))
     return 0
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    # Imported here, since every command would wait for it.
+    import json
+
+    print(json.dumps(values))
 
 
 def _read_picture_file(path: str) -> bytes:

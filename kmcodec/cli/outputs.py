@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
 from kmcodec.files import write_atomically
@@ -25,7 +24,7 @@ def resolve(output: str | None, source: str, suffix: str, *, force: bool) -> str
         Whether an existing file may be replaced.
     """
     if output is None:
-        output = "-" if source == "-" else os.fspath(_with_suffix(source, suffix))
+        output = "-" if source == "-" else os.path.splitext(source)[0] + suffix
     if output == "-":
         if sys.stdout.isatty():
             raise UsageError("this would write binary data to the terminal; name a file with -o")
@@ -39,12 +38,6 @@ def resolve(output: str | None, source: str, suffix: str, *, force: bool) -> str
         raise UsageError(f"{show_path(output)} is the input itself")
     check(output, force=force)
     return output
-
-
-def _with_suffix(source: str, suffix: str) -> Path:
-    path = Path(source)
-    # A folder, or a name such as "..", is told apart when it is read.
-    return path.with_suffix(suffix) if path.name else path / suffix
 
 
 def check(path: str, *, force: bool) -> None:

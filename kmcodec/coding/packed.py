@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from bitarray import bitarray
-from bitarray.util import ba2int, int2ba
 from numpy.typing import NDArray
 
 from kmcodec.errors import PayloadError
@@ -50,6 +49,9 @@ def pack(indices: Indices, index_bits: int) -> bytes:
     """
     if index_bits == 0:
         return b""
+    # Imported late, here and below: a picture without a tail is decoded sooner.
+    from bitarray.util import int2ba
+
     in_groups = len(indices) // 8 * 8
     payload = np.empty(in_groups * index_bits // 8, np.uint8)
     kernel.pack_groups(indices, payload, index_bits)
@@ -188,6 +190,8 @@ def _unpack_tail(
     """Yield number and value of the indices after the last whole group; check the padding."""
     if start == n_indices:
         return
+    from bitarray.util import ba2int
+
     bits = bitarray(endian="big")
     bits.frombytes(bytes(payload[start * index_bits // 8 :]))
     used = (n_indices - start) * index_bits

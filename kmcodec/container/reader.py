@@ -7,7 +7,7 @@ has not been checked against the true size of the file and the caller's limit.
 from __future__ import annotations
 
 import io
-from typing import BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,17 @@ from kmcodec.image import IndexedImage, Indices, Section, empty_indices
 DEFAULT_MAX_PIXELS = 1 << 28
 
 
-class _FileLike(Protocol):
-    """What the reader asks of a file object."""
+if TYPE_CHECKING:
+    # Not made at run time, where nothing needs it.
+    from typing import Protocol
 
-    def read(self, size: int, /) -> bytes: ...
-    def seek(self, offset: int, whence: int = ..., /) -> object: ...
-    def tell(self) -> int: ...
-    def close(self) -> object: ...
+    class _FileLike(Protocol):
+        """What the reader asks of a file object."""
+
+        def read(self, size: int, /) -> bytes: ...
+        def seek(self, offset: int, whence: int = ..., /) -> object: ...
+        def tell(self) -> int: ...
+        def close(self) -> object: ...
 
 
 class KmqReader:
@@ -68,7 +72,7 @@ class KmqReader:
         self._data: memoryview | None = None
         self._file: _FileLike | None = None
         if hasattr(source, "read"):
-            self._file = cast(_FileLike, source)
+            self._file = cast("_FileLike", source)
             self._file.seek(0, io.SEEK_END)
             size = self._file.tell()
         else:

@@ -17,7 +17,6 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -46,7 +45,7 @@ def load_uncompiled(name: str) -> ModuleType:
     name : str
         The kernel's module name, such as "bits".
     """
-    path = Path(__file__).with_name(f"{name}.py")
+    path = os.path.join(os.path.dirname(__file__), f"{name}.py")
     spec = importlib.util.spec_from_file_location(f"{__name__}.{name}", path)
     assert spec is not None
     assert spec.loader is not None
