@@ -45,6 +45,8 @@ def tabulate(pictures: list[Path], n_colors: list[int]) -> list[str]:
                 f"| {path.name} | {path.stat().st_size:,} | {report.colors} | {report.index_bits}"
                 f" | {report.file_bytes:,} | {report.ratio:.2f} : 1 | {psnr} |"
             )
+            if math.isinf(report.psnr_db):
+                break
     return lines
 
 

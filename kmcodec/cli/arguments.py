@@ -81,7 +81,7 @@ def _add_encode(commands: Any) -> None:
         type=_integer(0, 2**64 - 1),
         default=0,
         metavar="N",
-        help="of the random numbers of kmeans++ and random (default 0)",
+        help="decides the random starts of kmeans++ and random (default 0)",
     )
     encode.add_argument(
         "--strip-rows",
