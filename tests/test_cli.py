@@ -347,6 +347,8 @@ def test_uncompiled_kernels_are_announced(folder: Path) -> None:
     assert kmcodec.encode(photo(70, 70), 2) == (folder / "larger.kmq").read_bytes()
     process = run(folder, "encode", "photo.png", "-k", "2", environment=environment)
     assert (0, b"") == (process.returncode, process.stderr)
+    process = run(folder, "encode", "larger.png", "-k", "2", "--force", "--quiet", environment=environment)
+    assert (0, b"", b"") == (process.returncode, process.stdout, process.stderr)
     assert b"not compiled: slow" in run(folder, "--version", environment=environment).stdout
 
 
@@ -363,9 +365,9 @@ def test_version_and_help(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["sprite.png", "icon.png", "chart.png", "chelsea.png", "rocket.jpg"])
 def test_samples(tmp_path: Path, name: str) -> None:
     """Photographs, drawings and icons go there and back."""
-    succeed(tmp_path, "encode", str(SAMPLES / name), "-k", "16", "-o", "sample.kmq")
+    succeed(tmp_path, "encode", str(SAMPLES / name), "-k", "16", "-o", "sample.kmq", "--quiet")
     assert b"intact" in succeed(tmp_path, "verify", "sample.kmq")
     succeed(tmp_path, "decode", "sample.kmq")
     assert b"ratio" in succeed(tmp_path, "report", str(SAMPLES / name), "sample.kmq")
-    succeed(tmp_path, "encode", "sample.png", "-k", "16", "-o", "again.kmq")
+    succeed(tmp_path, "encode", "sample.png", "-k", "16", "-o", "again.kmq", "--quiet")
     assert (tmp_path / "sample.kmq").read_bytes() == (tmp_path / "again.kmq").read_bytes()

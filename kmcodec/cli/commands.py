@@ -32,7 +32,7 @@ def run_encode(options: argparse.Namespace) -> int:
     with naming(options.input):
         data = _read_picture_file(options.input)
         pixels = load_picture(io.BytesIO(data))
-    if not COMPILED and pixels.shape[0] * pixels.shape[1] > _FEW_PIXELS:
+    if not (COMPILED or options.quiet) and pixels.shape[0] * pixels.shape[1] > _FEW_PIXELS:
         print(
             "kmq: this will be slow: the kernels were not compiled when kmcodec was installed"
             " (is there a C compiler?)",

@@ -193,43 +193,45 @@ def _store_pairs(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
+def _unpack_group_in_pairs(
+    window: cython.ulonglong,
+    pairs: cython.const[cython.ulonglong][::1],
+    words: cython.ulonglong[::1],
+    at: cython.Py_ssize_t,
+    index_bits: cython.int,
+) -> cython.ulonglong:
+    """Write the colours of the group at the top of window; return what was looked up, all together."""
+    # Eight indices of b bits are four pairs of 2 b bits.
+    mask: cython.ulonglong = (1 << 2 * index_bits) - 1
+    a: cython.ulonglong = pairs[window >> (64 - 2 * index_bits)]
+    b: cython.ulonglong = pairs[window >> (64 - 4 * index_bits) & mask]
+    c: cython.ulonglong = pairs[window >> (64 - 6 * index_bits) & mask]
+    d: cython.ulonglong = pairs[window >> (64 - 8 * index_bits) & mask]
+    _store_pairs(words, at, a, b, c, d)
+    return a | b | c | d
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
 def _unpack_pairs_to_rgb(
     payload: cython.const[cython.uchar][::1],
     pairs: cython.const[cython.ulonglong][::1],
     words: cython.ulonglong[::1],
     index_bits: cython.int,
 ) -> cython.bint:
-    seen: cython.ulonglong = 0
-    # Eight indices of b bits are four pairs of 2 b bits.
-    mask: cython.ulonglong = (1 << 2 * index_bits) - 1
     groups: cython.Py_ssize_t = words.shape[0] // 3
     # Groups from whose start on there are eight bytes, be they another group's.
-    windows: cython.Py_ssize_t = (payload.shape[0] - 8) // index_bits + 1
+    windows: cython.Py_ssize_t = 0
+    seen: cython.ulonglong = 0
     g: cython.Py_ssize_t
-    window: cython.ulonglong
-    a: cython.ulonglong
-    b: cython.ulonglong
-    c: cython.ulonglong
-    d: cython.ulonglong
-    if payload.shape[0] < 8:
-        windows = 0
-    windows = min(windows, groups)
+    if payload.shape[0] >= 8:
+        windows = min(groups, (payload.shape[0] - 8) // index_bits + 1)
     for g in range(windows):
-        window = _eight_bytes(payload, g * index_bits)
-        a = pairs[window >> (64 - 2 * index_bits)]
-        b = pairs[window >> (64 - 4 * index_bits) & mask]
-        c = pairs[window >> (64 - 6 * index_bits) & mask]
-        d = pairs[window >> (64 - 8 * index_bits) & mask]
-        seen |= a | b | c | d
-        _store_pairs(words, 3 * g, a, b, c, d)
+        seen |= _unpack_group_in_pairs(_eight_bytes(payload, g * index_bits), pairs, words, 3 * g, index_bits)
     for g in range(windows, groups):
-        window = _last_bytes(payload, g * index_bits)
-        a = pairs[window >> (64 - 2 * index_bits)]
-        b = pairs[window >> (64 - 4 * index_bits) & mask]
-        c = pairs[window >> (64 - 6 * index_bits) & mask]
-        d = pairs[window >> (64 - 8 * index_bits) & mask]
-        seen |= a | b | c | d
-        _store_pairs(words, 3 * g, a, b, c, d)
+        seen |= _unpack_group_in_pairs(_last_bytes(payload, g * index_bits), pairs, words, 3 * g, index_bits)
     return seen >> 63 == 0
 
 

@@ -150,6 +150,26 @@ def build_tree(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
+def _squared_distance(
+    centroids: cython.const[cython.short][:, ::1],
+    z: cython.int,
+    x0: cython.int,
+    x1: cython.int,
+    x2: cython.int,
+    x3: cython.int,
+) -> cython.int:
+    return (
+        (centroids[z, 0] - x0) * (centroids[z, 0] - x0)
+        + (centroids[z, 1] - x1) * (centroids[z, 1] - x1)
+        + (centroids[z, 2] - x2) * (centroids[z, 2] - x2)
+        + (centroids[z, 3] - x3) * (centroids[z, 3] - x3)
+    )
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
 def _dominated(
     boxes: cython.const[cython.short][:, ::1],
     node: cython.Py_ssize_t,
@@ -237,12 +257,7 @@ def accumulate(
                 least = 0x7FFFFFFF
                 for c in range(remaining[above]):
                     z = candidates[above, c]
-                    distance = (
-                        (centroids[z, 0] - m0) * (centroids[z, 0] - m0)
-                        + (centroids[z, 1] - m1) * (centroids[z, 1] - m1)
-                        + (centroids[z, 2] - m2) * (centroids[z, 2] - m2)
-                        + (centroids[z, 3] - m3) * (centroids[z, 3] - m3)
-                    )
+                    distance = _squared_distance(centroids, z, m0, m1, m2, m3)
                     if distance < least:
                         least = distance
                         nearest = z
@@ -274,12 +289,7 @@ def accumulate(
                         least = 0x7FFFFFFF
                         for c in range(kept):
                             z = candidates[level, c]
-                            distance = (
-                                (centroids[z, 0] - m0) * (centroids[z, 0] - m0)
-                                + (centroids[z, 1] - m1) * (centroids[z, 1] - m1)
-                                + (centroids[z, 2] - m2) * (centroids[z, 2] - m2)
-                                + (centroids[z, 3] - m3) * (centroids[z, 3] - m3)
-                            )
+                            distance = _squared_distance(centroids, z, m0, m1, m2, m3)
                             if distance < least:
                                 least = distance
                                 nearest = z
