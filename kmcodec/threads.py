@@ -68,20 +68,20 @@ class Workers:
         return list(self._pool.map(function, items))
 
 
-def cut_range(length: int, parts: int, multiple: int = 1) -> list[tuple[int, int]]:
+def cut_range(length: int, parts: int, least: int = 1) -> list[tuple[int, int]]:
     """Cut range(length) into at most parts runs of nearly equal length.
 
     Parameters
     ----------
     length, parts : int
         At least 0, and at least 1.
-    multiple : int
-        Every cut is made at a multiple of this number.
+    least : int
+        Length that is worth a thread: only the last run is shorter.
 
     Returns
     -------
     list of (int, int)
         Start and end of each run; none is empty.
     """
-    step = max(1, -(-length // (parts * multiple))) * multiple
+    step = max(least, -(-length // parts))
     return [(start, min(start + step, length)) for start in range(0, length, step)]

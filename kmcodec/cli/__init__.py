@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from kmcodec.cli.arguments import build_parser
+from kmcodec.cli.failures import CommandError, UsageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,11 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _prepare_streams()
     parser = build_parser()
     options = parser.parse_args(arguments)
-    # Imported late: --help and --version do not wait for NumPy.
-    from kmcodec.cli import commands
-    from kmcodec.cli.failures import CommandError, UsageError
-
     try:
+        # Imported late: --help and --version do not wait for NumPy.
+        from kmcodec.cli import commands
+
         status = getattr(commands, f"run_{options.command}")(options)
         sys.stdout.flush()
     except UsageError as error:

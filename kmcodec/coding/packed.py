@@ -23,6 +23,9 @@ from kmcodec.kernels import bits as kernel
 # first-level cache of a processor.
 _MAX_PAIRED_BITS = 6
 
+# Pixels of a row of _fill.
+_FILL_PIXELS = 1 << 12
+
 # Indices that check_payload has in memory at a time.
 _CHECK_INDICES = 1 << 20
 
@@ -135,7 +138,7 @@ def unpack_to_pixels(
     index_bits = (n_colors - 1).bit_length()
     n_indices = len(pixels) // channels
     if index_bits == 0:
-        pixels.reshape(-1, channels)[:] = palette[0]
+        _fill(pixels, palette[0])
         return
     source = np.frombuffer(payload, np.uint8)
     groups = n_indices // 8
@@ -162,6 +165,14 @@ def unpack_to_pixels(
     if n_indices > 8 * groups:
         rest = _unpack_from(payload, groups, n_indices, index_bits, n_colors - 1)
         pixels[8 * groups * channels :] = palette[rest].reshape(-1)
+
+
+def _fill(pixels: NDArray[np.uint8], color: NDArray[np.uint8]) -> None:
+    """Fill pixels with one colour, in rows long enough to be copied as fast as memory allows."""
+    row = np.tile(color, _FILL_PIXELS)
+    whole = len(pixels) // len(row) * len(row)
+    pixels[:whole].reshape(-1, len(row))[:] = row
+    pixels[whole:] = row[: len(pixels) - whole]
 
 
 def check_payload(payload: bytes | memoryview, n_indices: int, index_bits: int, last_index: int) -> None:

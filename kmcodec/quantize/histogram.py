@@ -18,6 +18,9 @@ from kmcodec.threads import Workers, cut_range
 _FIRST_TABLE_BITS = 12
 _GROWTH_BITS = 2
 
+# Pixels that are looked up in about the time that it takes to start a thread.
+_LEAST_PIXELS = 1 << 15
+
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
@@ -105,5 +108,5 @@ class Histogram:
                 found.reshape(-1)[start:end],
             )
 
-        workers.map(look_up_run, cut_range(found.size, workers.count))
+        workers.map(look_up_run, cut_range(found.size, workers.count, _LEAST_PIXELS))
         return found

@@ -28,6 +28,9 @@ _LEAF_POINTS = 8
 # Subtrees that are handed to threads one by one; many more than threads, so that none waits long.
 _SUBTREES = 64
 
+# Points that are assigned in about the time that it takes to hand them to a thread.
+_LEAST_POINTS = 1 << 12
+
 
 class Assignment(NamedTuple):
     """Hold what an assignment of all points to their nearest centroids sums up to.
@@ -88,6 +91,7 @@ class PointTree:
         self._boxes, self._spans, self._moments = boxes[:n_nodes], spans[:n_nodes], moments[:n_nodes]
         self._levels = int(self._spans[:, 3].max()) + 2
         self._roots = self._choose_roots()
+        self._least_roots = -(-_LEAST_POINTS * len(self._roots) // len(points))
 
     def _choose_roots(self) -> NDArray[np.int32]:
         """Return nodes whose subtrees hold all points, each about as many."""
@@ -120,7 +124,9 @@ class PointTree:
             )
             return totals, inertia
 
-        parts = self._workers.map(accumulate, cut_range(len(self._roots), self._workers.count))
+        parts = self._workers.map(
+            accumulate, cut_range(len(self._roots), self._workers.count, self._least_roots)
+        )
         totals = sum((part[0] for part in parts[1:]), parts[0][0])
         return Assignment(totals[:, 0], totals[:, 1:], sum(part[1] for part in parts))
 
