@@ -6,8 +6,10 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -310,6 +312,21 @@ def test_closed_pipe(folder: Path) -> None:
         )
         assert (1, b"kmq: standard output: closed by its reader\n") == (process.returncode, process.stderr)
     os.close(writing)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are a matter of POSIX")
+@pytest.mark.parametrize("delay", [0.1, 0.3, 0.6])
+def test_interrupted(folder: Path, delay: float) -> None:
+    """Ctrl-C ends with one line at most, and leaves nothing behind."""
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (1500, 1500, 3), np.uint8)).save(folder / "noise.bmp")
+    process = subprocess.Popen([KMQ, "encode", "noise.bmp", "-k", "256"], cwd=folder, stderr=subprocess.PIPE)
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    # By the signal itself, as long as nothing but loading has been done.
+    assert (process.returncode, errors) in ((130, b"kmq: interrupted\n"), (-signal.SIGINT, b""))
+    assert ["noise.bmp", "photo.png"] == names(folder)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")

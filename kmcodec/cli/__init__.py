@@ -6,10 +6,12 @@ interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from kmcodec.cli.arguments import build_parser
 from kmcodec.cli.failures import CommandError, UsageError
@@ -32,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
     try:
-        # Imported late: --help and --version do not wait for NumPy.
-        from kmcodec.cli import commands
-
+        with _dying_at_once():
+            # Imported late: --help and --version do not wait for NumPy.
+            from kmcodec.cli import commands
         status = getattr(commands, f"run_{options.command}")(options)
         sys.stdout.flush()
     except UsageError as error:
@@ -53,6 +55,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _fail("interrupted")
         return 130
     return int(status)
+
+
+@contextlib.contextmanager
+def _dying_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process without a word: NumPy answers it with a long ImportError."""
+    try:
+        previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    except ValueError:
+        # Not in the main thread, where no signal arrives either.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _prepare_streams() -> None:
