@@ -45,7 +45,7 @@ def load_picture(
 
     Returns
     -------
-    ndarray, shape (height, width, 3) or, where anything is not opaque, (height, width, 4), uint8
+    ndarray, shape (height, width, 3) or, where the file has transparency, (height, width, 4), uint8
         Straight alpha.
 
     Raises
@@ -65,10 +65,7 @@ def load_picture(
             raise LimitExceededError(
                 f"the picture has {image.width} x {image.height} pixels, the limit is {max_pixels}"
             )
-        pixels = _to_array(image, source)
-    if pixels.shape[2] == 4 and (pixels[:, :, 3] == 255).all():
-        pixels = pixels[:, :, :3]
-    return np.ascontiguousarray(pixels)
+        return _to_array(image, source)
 
 
 @contextmanager

@@ -161,6 +161,7 @@ VIOLATIONS: list[tuple[str, Callable[[bytes], bytes], str, int]] = [
     ("end within the header", lambda d: d[:31], "header", 31),
     ("unknown major version", lambda d: with_header(d, 8, b"\x20"), "version", 8),
     ("unknown major version, other layout", lambda d: d[:8] + b"\x20" + d[9:], "version", 8),
+    ("unknown major version in a short file", lambda d: d[:8] + b"\x20", "version", 8),
     ("header_crc", lambda d: d[:28] + b"\0\0\0\0" + d[32:], "header_crc", 28),
     ("unknown coding", lambda d: with_header(d, 9, b"\x01"), "storage", 9),
     ("unknown flag", lambda d: with_header(d, 9, b"\x80"), "storage", 9),

@@ -214,6 +214,13 @@ def test_first_centroids_are_distinct_colours(init: str) -> None:
             assert {tuple(c) for c in centroids.tolist()} <= {tuple(p) for p in points.tolist()}
 
 
+def test_a_colour_that_fills_the_picture_is_drawn_once() -> None:
+    """Random starts end soon, even if all but a few pixels have one colour."""
+    points = colorspace.to_points(np.arange(30, dtype=np.uint8).reshape(10, 3))
+    weights = np.array([2**40] + [1] * 9)
+    assert len(np.unique(seeding.seed_random(points, weights, 10, 0), axis=0)) == 10
+
+
 def test_random_numbers_are_splitmix() -> None:
     """The first numbers for seed 1234567 are those of the algorithm's reference."""
     generator = seeding.SplitMix64(1234567)
@@ -307,6 +314,16 @@ def test_points_and_colours_are_inverse(channels: int) -> None:
         np.testing.assert_array_equal(colors[solid], again[solid])
     else:
         np.testing.assert_array_equal(colors, again)
+
+
+def test_points_are_rounded_to_nearest() -> None:
+    """Coordinates are within half a step of what they stand for."""
+    rng = np.random.default_rng(1)
+    colors = rng.integers(0, 256, (5000, 4), np.uint8)
+    points = colorspace.to_points(colors) / 64
+    alpha = colors[:, 3:].astype(float)
+    expected = np.hstack([colors[:, :3] * alpha / 255 - alpha / 2, alpha * np.sqrt(0.75)])
+    assert np.abs(points - expected).max() <= 0.5 / 64 + 1e-3
 
 
 def test_points_take_visible_distances() -> None:

@@ -20,6 +20,7 @@ PACKED = 0
 
 HEADER_BYTES = 32
 CRC_BYTES = 4
+_VERSION_OFFSET = 8
 _ALPHA_FLAG = 0x10
 _CODING_MASK = 0x0F
 # All of the header but its checksum: signature, version, storage, last_index, width, height, strip_rows,
@@ -139,6 +140,13 @@ class Header:
         """
         if data[:8] != SIGNATURE:
             raise KmqFormatError(0, "signature", found=show_bytes(data[:8]), expected=show_bytes(SIGNATURE))
+        if len(data) > _VERSION_OFFSET and data[_VERSION_OFFSET] >> 4 != MAJOR_VERSION:
+            raise KmqFormatError(
+                _VERSION_OFFSET,
+                "version",
+                found=f"{data[_VERSION_OFFSET] >> 4}",
+                expected=f"{MAJOR_VERSION}",
+            )
         if len(data) < HEADER_BYTES:
             raise KmqFormatError(
                 len(data), "header", found="the end of the file", expected=f"{HEADER_BYTES} bytes"
@@ -146,8 +154,6 @@ class Header:
         _, version, storage, last_index, width, height, strip_rows, sections_bytes = _FIELDS.unpack(
             data[: _FIELDS.size]
         )
-        if version >> 4 != MAJOR_VERSION:
-            raise KmqFormatError(8, "version", found=f"{version >> 4}", expected=f"{MAJOR_VERSION}")
         check_crc(data[: _FIELDS.size], data[_FIELDS.size :], _FIELDS.size, "header_crc")
         if storage & _CODING_MASK != PACKED:
             raise KmqFormatError(

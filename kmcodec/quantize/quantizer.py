@@ -85,18 +85,14 @@ def quantize(
         raise ValueError(f"init must be one of {', '.join(map(repr, SEEDINGS))}, found {init!r}")
     with Workers(threads) as workers:
         histogram = Histogram.count(pixels)
-        colors, weights, rows = histogram.colors, histogram.counts, None
-        if len(colors) > n_colors and pixels.shape[2] == 4:
-            colors, weights, rows = _merge_invisible(colors, weights)
+        colors = histogram.colors
         if len(colors) <= n_colors:
             palette, labels = _take_all(colors)
         else:
-            tree = lloyd.PointTree(colorspace.to_points(colors), weights, workers)
-            centroids = SEEDINGS[init](tree.points, weights, n_colors, seed)
+            tree = lloyd.PointTree(colorspace.to_points(colors), histogram.counts, workers)
+            centroids = SEEDINGS[init](tree.points, tree.weights, n_colors, seed)
             centroids = lloyd.refine_centroids(tree, centroids, _translate(on_iteration, colors.shape[1]))
             palette, labels = _round_to_palette(tree, colors, centroids, n_colors)
-        if rows is not None:
-            labels = labels[rows]
         indices = histogram.look_up(pixels, to_indices(labels, len(palette)), workers)
     return IndexedImage(drop_opaque_alpha(palette), indices)
 
@@ -135,18 +131,6 @@ def drop_opaque_alpha(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if colors.shape[-1] == 4 and (colors[..., 3] == 255).all():
         return colors[..., :3]
     return colors
-
-
-def _merge_invisible(
-    colors: NDArray[np.uint8], weights: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.intp]]:
-    """Make one colour of all that are fully transparent; return also where each colour went."""
-    invisible = colors[:, 3] == 0
-    if not invisible.any():
-        return colors, weights, np.arange(len(colors))
-    rows = np.where(invisible, 0, np.cumsum(~invisible))
-    merged = np.vstack([np.zeros((1, 4), np.uint8), colors[~invisible]])
-    return merged, np.concatenate([[weights[invisible].sum()], weights[~invisible]]), rows
 
 
 def _take_all(colors: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
