@@ -29,13 +29,12 @@ def plain_kmeans(
 ) -> tuple[NDArray[np.int64], list[int]]:
     """State k-means in a few lines: assign to the nearest, move to the mean, until nothing moves."""
     inertias: list[int] = []
-    previous = centroids
     while True:
         distances = ((points[:, None] - centroids) ** 2).sum(axis=2)
         labels = distances.argmin(axis=1)
         inertia = int((weights * distances.min(axis=1)).sum())
-        if inertias and inertia >= inertias[-1]:
-            return previous, inertias
+        if inertias and inertia == inertias[-1]:
+            return centroids, inertias
         inertias.append(inertia)
         previous = centroids
         sums = np.zeros_like(centroids)

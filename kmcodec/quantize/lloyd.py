@@ -206,8 +206,8 @@ def refine_centroids(
     """Move centroids to the means of their clusters until nothing changes.
 
     An empty cluster is given the point that adds most to the inertia, or dropped if every point lies on
-    its centroid. The inertia falls with every iteration; where rounding of the means would let it rise
-    or stay, the iterations end.
+    its centroid. The inertia falls with every iteration, although means are rounded: of all points with whole
+    coordinates, the rounded mean is the one of least squared error.
 
     Parameters
     ----------
@@ -221,15 +221,16 @@ def refine_centroids(
     -------
     ndarray, shape (at most K, 4), int16
     """
-    lowest = None
+    inertia = None
     for number in range(MAX_ITERATIONS):
         assignment = tree.sum_clusters(centroids)
         while not assignment.weights.all():
             centroids = _fill_empty_clusters(tree, centroids, assignment.weights)
             assignment = tree.sum_clusters(centroids)
-        if lowest is not None and assignment.inertia >= lowest[0]:
-            return lowest[1]
-        lowest = assignment.inertia, centroids
+        if assignment.inertia == inertia:
+            # Nothing but ties has moved, which could go on for ever.
+            break
+        inertia = assignment.inertia
         if on_iteration is not None:
             on_iteration(Iteration(number, assignment.inertia, centroids))
         moved = divide_rounded(assignment.sums, assignment.weights[:, None]).astype(np.int16)
