@@ -45,15 +45,15 @@ class PayloadError(Exception):
 
     Attributes
     ----------
-    byte : int
-        Byte of the payload.
+    bit : int
+        Bit of the payload, counted from the most significant bit of its first byte.
     field : str
     found, expected : str
     """
 
-    def __init__(self, byte: int, field: str, *, found: str, expected: str) -> None:
-        super().__init__(f"{field} at byte {byte} of the payload: expected {expected}, found {found}")
-        self.byte = byte
+    def __init__(self, bit: int, field: str, *, found: str, expected: str) -> None:
+        super().__init__(f"{field} at bit {bit} of the payload: expected {expected}, found {found}")
+        self.bit = bit
         self.field = field
         self.found = found
         self.expected = expected

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from kmcodec.checks import check_integer
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -31,11 +33,7 @@ def count_threads(threads: int | None) -> int:
         if hasattr(os, "sched_getaffinity"):
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
-    if not isinstance(threads, int) or isinstance(threads, bool):
-        raise TypeError(f"threads must be an int or None, not {type(threads).__name__}")
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1, found {threads!r}")
-    return threads
+    return check_integer("threads", threads, 1)
 
 
 class Workers:

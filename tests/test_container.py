@@ -229,6 +229,14 @@ def test_index_over_last_index_is_found_at_every_width(index_bits: int) -> None:
             kmcodec.decode(damaged)
 
 
+def test_errors_in_a_region_are_found_in_place() -> None:
+    """Reading a part of a strip, the place of an error is that in the file."""
+    with pytest.raises(
+        kmcodec.KmqFormatError, match="index in strip 0 at offset 46: expected at most 2, found 3"
+    ):
+        KmqReader(use_illegal_index(write_image(tiny()))).region(1, 1, 2, 1)
+
+
 def test_exchanged_strips_are_noticed() -> None:
     """The strip's number is under its checksum."""
     data = write_image(tiny(), strip_rows=1)

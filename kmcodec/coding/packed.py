@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -107,12 +108,13 @@ def unpack_run(
 ) -> Indices:
     """Unpack the indices start, ..., start + n_indices - 1 of a payload, which holds more.
 
-    Parameters, result and errors are those of unpack; the bytes that errors name are not exact.
+    Parameters, result and errors are those of unpack.
     """
     if index_bits == 0:
         return np.zeros(n_indices, np.uint8)
     run = bitarray(buffer=payload, endian="big")[start * index_bits : (start + n_indices) * index_bits]
-    return unpack(run.tobytes(), n_indices, index_bits, last_index)
+    with _counting_from(start * index_bits):
+        return unpack(run.tobytes(), n_indices, index_bits, last_index)
 
 
 def unpack_to_pixels(
@@ -187,12 +189,17 @@ def _unpack_from(
 ) -> Indices:
     """Unpack all indices from a group on, with the errors that unpacking all would raise."""
     start = group * index_bits
-    try:
+    with _counting_from(8 * start):
         return unpack(payload[start:], n_indices - 8 * group, index_bits, last_index)
+
+
+@contextmanager
+def _counting_from(bit: int) -> Iterator[None]:
+    """Move the place of a PayloadError, found in a part that begins at bit, to where it is in the whole."""
+    try:
+        yield
     except PayloadError as error:
-        raise PayloadError(
-            start + error.byte, error.field, found=error.found, expected=error.expected
-        ) from None
+        raise PayloadError(bit + error.bit, error.field, found=error.found, expected=error.expected) from None
 
 
 def _unpack_tail(
@@ -208,11 +215,11 @@ def _unpack_tail(
     used = (n_indices - start) * index_bits
     if bits[used:].any():
         raise PayloadError(
-            len(payload) - 1, "padding", found=f"bits {bits[used:].to01()}", expected="zero bits"
+            n_indices * index_bits, "padding", found=f"bits {bits[used:].to01()}", expected="zero bits"
         )
     for i in range(n_indices - start):
         yield start + i, ba2int(bits[i * index_bits : (i + 1) * index_bits])
 
 
 def _illegal_index(i: int, index: int, index_bits: int, last_index: int) -> PayloadError:
-    return PayloadError(i * index_bits // 8, "index", found=str(index), expected=f"at most {last_index}")
+    return PayloadError(i * index_bits, "index", found=str(index), expected=f"at most {last_index}")

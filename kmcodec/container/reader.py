@@ -263,7 +263,7 @@ class KmqReader:
     def _locate(self, number: int, error: PayloadError) -> KmqFormatError:
         """Return a PayloadError of a strip as an error of the file."""
         return KmqFormatError(
-            self.header.strip_offset(number) + error.byte,
+            self.header.strip_offset(number) + error.bit // 8,
             f"{error.field} in strip {number}",
             found=error.found,
             expected=error.expected,

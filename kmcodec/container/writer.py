@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kmcodec.checks import check_integer
 from kmcodec.coding import packed
 from kmcodec.container import layout
 from kmcodec.image import IndexedImage
@@ -33,10 +34,7 @@ def write_image(image: IndexedImage, *, strip_rows: int | None = None) -> bytes:
     """
     if strip_rows is None:
         strip_rows = default_strip_rows(image.width, image.height)
-    elif not isinstance(strip_rows, int) or isinstance(strip_rows, bool):
-        raise TypeError(f"strip_rows must be an int, not {type(strip_rows).__name__}")
-    elif strip_rows < 1:
-        raise ValueError(f"strip_rows must be at least 1, found {strip_rows!r}")
+    strip_rows = check_integer("strip_rows", strip_rows, 1)
     sections = layout.build_sections(image.sections)
     header = layout.Header(
         width=image.width,

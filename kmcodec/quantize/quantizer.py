@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kmcodec.checks import check_integer, check_pixels
 from kmcodec.image import MAX_COLORS, IndexedImage, to_indices
 from kmcodec.quantize import colorspace, lloyd
 from kmcodec.quantize.histogram import Histogram
@@ -78,7 +79,7 @@ def quantize(
     TypeError, ValueError
         If an argument has the wrong type, or is out of range.
     """
-    pixels = check_pixels(rgb)
+    pixels = _drop_opaque_alpha(check_pixels(rgb))
     n_colors = check_integer("n_colors", n_colors, 1, MAX_COLORS)
     seed = check_integer("seed", seed, 0, 2**64 - 1)
     if init not in SEEDINGS:
@@ -94,39 +95,10 @@ def quantize(
             centroids = lloyd.refine_centroids(tree, centroids, _translate(on_iteration, colors.shape[1]))
             palette, labels = _round_to_palette(tree, colors, centroids, n_colors)
         indices = histogram.look_up(pixels, to_indices(labels, len(palette)), workers)
-    return IndexedImage(drop_opaque_alpha(palette), indices)
+    return IndexedImage(_drop_opaque_alpha(palette), indices)
 
 
-def check_pixels(rgb: ArrayLike) -> NDArray[np.uint8]:
-    """Return rgb as an array, without an alpha channel that is 255 everywhere.
-
-    Parameters
-    ----------
-    rgb : array_like, shape (height, width, 3) or (height, width, 4), uint8
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is not such an array, or empty.
-    """
-    pixels = np.asarray(rgb)
-    if pixels.dtype != np.uint8:
-        raise TypeError(f"pixels must be of dtype uint8, found {pixels.dtype}")
-    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.size == 0:
-        raise ValueError(f"pixels must have shape (height, width, 3 or 4), found {pixels.shape!r}")
-    return drop_opaque_alpha(pixels)
-
-
-def check_integer(name: str, value: Any, least: int, greatest: int) -> int:
-    """Return value as an int of least..greatest, or raise TypeError or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    if not least <= value <= greatest:
-        raise ValueError(f"{name} must be in {least}..{greatest}, found {value!r}")
-    return int(value)
-
-
-def drop_opaque_alpha(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _drop_opaque_alpha(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return colors, of shape (..., 3) or (..., 4), without a fourth channel that is 255 everywhere."""
     if colors.shape[-1] == 4 and (colors[..., 3] == 255).all():
         return colors[..., :3]

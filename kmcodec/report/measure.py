@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kmcodec.checks import check_pixels
 from kmcodec.container.reader import KmqReader
 
 # Pixels that are compared at a time.
@@ -124,11 +125,7 @@ def report(
     TypeError, ValueError
         If rgb is no such array, or has another width or height than the file.
     """
-    original = np.asarray(rgb)
-    if original.dtype != np.uint8:
-        raise TypeError(f"pixels must be of dtype uint8, found {original.dtype}")
-    if original.ndim != 3 or original.shape[2] not in (3, 4):
-        raise ValueError(f"pixels must have shape (height, width, 3 or 4), found {original.shape!r}")
+    original = check_pixels(rgb)
     reader = KmqReader(data)
     if original.shape[:2] != (reader.height, reader.width):
         raise ValueError(
