@@ -205,7 +205,7 @@ def _counting_from(bit: int) -> Iterator[None]:
 def _unpack_tail(
     payload: bytes | memoryview, start: int, n_indices: int, index_bits: int
 ) -> Iterator[tuple[int, int]]:
-    """Yield number and value of the indices after the last whole group; check the padding."""
+    """Yield number and value of the indices after the last whole group; then check the padding."""
     if start == n_indices:
         return
     from bitarray.util import ba2int
@@ -213,12 +213,15 @@ def _unpack_tail(
     bits = bitarray(endian="big")
     bits.frombytes(bytes(payload[start * index_bits // 8 :]))
     used = (n_indices - start) * index_bits
-    if bits[used:].any():
-        raise PayloadError(
-            n_indices * index_bits, "padding", found=f"bits {bits[used:].to01()}", expected="zero bits"
-        )
     for i in range(n_indices - start):
         yield start + i, ba2int(bits[i * index_bits : (i + 1) * index_bits])
+    if bits[used:].any():
+        raise PayloadError(
+            n_indices * index_bits,
+            "padding",
+            found=f"bits {bits[used:].to01()}",
+            expected="zero bits",
+        )
 
 
 def _illegal_index(i: int, index: int, index_bits: int, last_index: int) -> PayloadError:
