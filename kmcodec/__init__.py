@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kmcodec.codec import decode, encode, open, read, write
     from kmcodec.container.reader import KmqReader
-    from kmcodec.errors import KmqError, KmqFormatError, LimitExceededError, PictureError
+    from kmcodec.errors import KmqError, KmqFormatError, LimitExceededError, PaletteError, PictureError
     from kmcodec.image import IndexedImage, Section
     from kmcodec.kernels import COMPILED
+    from kmcodec.palettes import read_palette
     from kmcodec.quantize.quantizer import Iteration, quantize
     from kmcodec.report.measure import Report, report
 
@@ -30,6 +31,7 @@ _HOMES = {
     "KmqFormatError": "errors",
     "KmqReader": "container.reader",
     "LimitExceededError": "errors",
+    "PaletteError": "errors",
     "PictureError": "errors",
     "Report": "report.measure",
     "Section": "image",
@@ -38,6 +40,7 @@ _HOMES = {
     "open": "codec",
     "quantize": "quantize.quantizer",
     "read": "codec",
+    "read_palette": "palettes",
     "report": "report.measure",
     "write": "codec",
 }
@@ -49,6 +52,7 @@ __all__ = [
     "KmqFormatError",
     "KmqReader",
     "LimitExceededError",
+    "PaletteError",
     "PictureError",
     "Report",
     "Section",
@@ -57,6 +61,7 @@ __all__ = [
     "open",
     "quantize",
     "read",
+    "read_palette",
     "report",
     "write",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -50,3 +51,69 @@ def check_integer(name: str, value: Any, least: int, greatest: int | None = None
     if greatest is not None and not least <= value <= greatest:
         raise ValueError(f"{name} must be in {least}..{greatest}, found {value!r}")
     return int(value)
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """Return value, which must be one of choices.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls it.
+    value : str
+    choices : iterable of str
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, found {value!r}")
+    return str(value)
+
+
+def check_colors(name: str, colors: Any) -> NDArray[np.uint8]:
+    """Return colours as an array.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls them.
+    colors : array_like, shape (n, 3) or (n, 4)
+        Integers, 0..255; n is 1..65536.
+
+    Returns
+    -------
+    ndarray, uint8
+        Not copied if colors is one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not such an array.
+    """
+    array = np.asarray(colors)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"{name} must be integers, found {array.dtype}")
+    if array.ndim != 2 or array.shape[1] not in (3, 4) or not 1 <= len(array) <= 65536:
+        raise ValueError(f"{name} must have shape (1..65536, 3 or 4), found {array.shape!r}")
+    if array.min() < 0 or array.max() > 255:
+        raise ValueError(f"{name} must be in 0..255, found {int(array.min())}..{int(array.max())}")
+    return array.astype(np.uint8, copy=False)
+
+
+def check_fraction(name: str, value: Any) -> float:
+    """Return value, which must be a number in 0..1, as a float.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not such a number.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be in 0..1, found {value!r}")
+    return float(value)

@@ -40,6 +40,10 @@ class PictureError(KmqError):
     """Say that a file could not be read as a picture, or a picture not be written as such a file."""
 
 
+class PaletteError(KmqError):
+    """Say that a file could not be read as a palette."""
+
+
 class PayloadError(Exception):
     """Say what is wrong in the payload of a strip; the reader, who knows where the strip lies, translates it.
 

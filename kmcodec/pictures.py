@@ -61,11 +61,52 @@ def load_picture(
         with open(source, "rb") as file:
             return load_picture(file, max_pixels=max_pixels)
     with _pillow_errors(), _open_image(source) as image:
-        if max_pixels is not None and image.width * image.height > max_pixels:
-            raise LimitExceededError(
-                f"the picture has {image.width} x {image.height} pixels, the limit is {max_pixels}"
-            )
+        _check_size(image, max_pixels)
         return _to_array(image, source)
+
+
+def load_palette(source: BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+    """Load the palette of a picture file, or, if it has none, its distinct colours as they come.
+
+    Parameters
+    ----------
+    source : seekable binary file object
+        Any file that Pillow opens.
+    max_pixels : int or None, default 2**28
+
+    Returns
+    -------
+    ndarray, shape (K, 3) or, where the file has transparency, (K, 4), uint8
+
+    Raises
+    ------
+    PictureError, LimitExceededError
+        As for load_picture.
+    """
+    with _pillow_errors(), _open_image(source) as image:
+        _check_size(image, max_pixels)
+        if image.mode != "P":
+            pixels = _to_array(image, source)
+            colors = pixels.reshape(-1, pixels.shape[2])
+            colors, first = np.unique(colors, axis=0, return_index=True)
+            return np.ascontiguousarray(colors[np.argsort(first)])
+        image.load()
+        # As many pixels as the palette has entries, one of each.
+        palette = image.getpalette("RGB") or []
+        row = Image.new("P", (max(len(palette) // 3, 1), 1))
+        row.putpalette(palette)
+        row.putdata(range(row.width))
+        if "transparency" in image.info:
+            row.info["transparency"] = image.info["transparency"]
+        colors = np.asarray(row.convert("RGBA" if row.has_transparency_data else "RGB"))[0]
+    return np.ascontiguousarray(colors)
+
+
+def _check_size(image: Image.Image, max_pixels: int | None) -> None:
+    if max_pixels is not None and image.width * image.height > max_pixels:
+        raise LimitExceededError(
+            f"the picture has {image.width} x {image.height} pixels, the limit is {max_pixels}"
+        )
 
 
 @contextmanager

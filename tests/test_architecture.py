@@ -25,11 +25,23 @@ ALLOWED = {
     "coding": {"errors", "image", "kernels"},
     "container": {"checks", "coding", "errors", "image"},
     "codec": {"container", "files", "quantize"},
+    "palettes": {"container", "errors", "image", "pictures"},
     "report": {"checks", "container"},
-    "cli": {"codec", "container", "errors", "files", "kernels", "pictures", "quantize", "report", ""},
+    "cli": {
+        "codec",
+        "container",
+        "errors",
+        "files",
+        "kernels",
+        "palettes",
+        "pictures",
+        "quantize",
+        "report",
+        "",
+    },
     "__main__": {"cli"},
     # The public names come from everywhere.
-    "": {"codec", "container", "errors", "image", "kernels", "quantize", "report"},
+    "": {"codec", "container", "errors", "image", "kernels", "palettes", "quantize", "report"},
 }
 
 

@@ -20,7 +20,9 @@ from support import SAMPLES, photo
 import kmcodec
 from kmcodec.cli import arguments
 from kmcodec.pictures import load_picture
-from kmcodec.quantize.seeding import SEEDINGS
+from kmcodec.quantize.colorspace import SPACES
+from kmcodec.quantize.dither import DITHERS
+from kmcodec.quantize.quantizer import EFFORTS, INITS
 
 KMQ = shutil.which("kmq", path=str(Path(sys.executable).parent)) or "kmq"
 
@@ -98,7 +100,10 @@ def test_options_reach_the_library(folder: Path) -> None:
     succeed(folder, "encode", "photo.png", *words)
     expected = kmcodec.encode(photo(), 9, init="kmeans++", seed=4, strip_rows=7)
     assert expected == (folder / "photo.kmq").read_bytes()
-    assert set(arguments.INITS) == set(SEEDINGS)
+    assert arguments.INITS == INITS
+    assert arguments.SPACES == tuple(SPACES)
+    assert arguments.EFFORTS == tuple(EFFORTS)
+    assert arguments.DITHERS == ("none", *DITHERS)
 
 
 def test_pipes(folder: Path) -> None:

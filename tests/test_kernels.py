@@ -68,85 +68,196 @@ def random_points(rng: np.random.Generator, n: int, spread: int) -> NDArray[np.i
     return rng.integers(-spread // 2, spread // 2 + 1, (n, 4)).astype(np.int16)
 
 
+def square_distances(points: NDArray[np.int16], centroids: NDArray[np.int16]) -> NDArray[np.int64]:
+    """Return the squared distances between all points and all centroids."""
+    distances: NDArray[np.int64] = ((points[:, None].astype(np.int64) - centroids) ** 2).sum(axis=2)
+    return distances
+
+
+def sum_points(points: NDArray[np.int16], weights: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each point weight, weighted coordinates and weighted squared length."""
+    wide = points.astype(np.int64)
+    squares = (wide * wide).sum(axis=1, keepdims=True)
+    sums: NDArray[np.int64] = np.hstack([np.ones_like(squares), wide, squares]) * weights[:, None]
+    return sums
+
+
 @given(
-    st.integers(1, 120), st.integers(1, 30), st.sampled_from([1, 4, 200, 16320]), st.integers(0, 2**32 - 1)
+    st.integers(1, 120),
+    st.integers(1, 60),
+    st.integers(1, 40),
+    st.sampled_from([1, 4, 200, 16320]),
+    st.integers(0, 2**32 - 1),
 )
-def test_tree_agrees_with_full_search(n: int, k: int, spread: int, seed: int) -> None:
-    """The tree finds what comparing all with all finds; of equally near centroids the first."""
+def test_assignment_agrees_with_full_search(n: int, k: int, room: int, spread: int, seed: int) -> None:
+    """Groups, lists of neighbours and vectors find what comparing all with all finds; of equals the first."""
     rng = np.random.default_rng(seed)
     points, centroids = random_points(rng, n, spread), random_points(rng, k, spread)
     weights = rng.integers(1, 1000, n)
-    distances = ((points[:, None].astype(np.int64) - centroids) ** 2).sum(axis=2)
-    nearest = distances.argmin(axis=1)
+    nearest = square_distances(points, centroids).argmin(axis=1)
+    starts = np.unique(np.append(rng.integers(0, n, rng.integers(0, n)), [0, n])).astype(np.int32)
+    centers = points[starts[:-1]]
+    old_labels = rng.integers(0, k, n).astype(np.int32)
+    order = np.argsort(centroids[:, 1], kind="stable").astype(np.int32)
     results = []
-    for kernel in both("kdtree"):
-        tree_points, tree_weights = points.copy(), weights.copy()
-        order = np.arange(n, dtype=np.int32)
-        boxes, spans = np.empty((2 * n, 8), np.int16), np.empty((2 * n, 4), np.int32)
-        moments = np.empty((2 * n, 6), np.int64)
-        n_nodes = kernel.build_tree(
-            tree_points, tree_weights, order, 4, boxes, spans, moments, np.empty((64, 3), np.int32)
-        )
-        levels = int(spans[:n_nodes, 3].max()) + 2
-        totals, labels = np.zeros((k, 5), np.int64), np.empty(n, np.int32)
-        inertia = kernel.accumulate(
-            tree_points,
-            tree_weights,
-            boxes,
-            spans,
-            moments,
-            np.zeros(1, np.int32),
+    for kernel in both("assignment"):
+        radii = np.empty(len(centers), np.int32)
+        kernel.measure_radii(points, starts, centers, radii)
+        neighbors = np.full((k, min(k - 1, room), 3), -1, np.int32)
+        kernel.list_neighbors(centroids, 1, order, 0, k // 2, neighbors)
+        kernel.list_neighbors(centroids, 1, order, k // 2, k, neighbors)
+        totals, labels = np.zeros((k, 6), np.int64), old_labels.copy()
+        kernel.sum_clusters(points, weights, labels, totals)
+        kernel.assign(
+            points,
+            weights,
+            starts,
+            centers,
+            radii,
+            0,
+            len(centers),
             centroids,
-            np.empty((levels, k), np.int32),
-            np.empty(levels, np.int32),
-            totals,
+            neighbors,
             labels,
+            np.empty(k, np.int32),
+            totals,
         )
-        np.testing.assert_array_equal(nearest[order], labels)
-        results.append((order, boxes[:n_nodes], spans[:n_nodes], moments[:n_nodes], totals, [inertia]))
-    *_, totals, inertia = same(results)
-    assert int((weights * distances.min(axis=1)).sum()) == inertia[0]
-    expected = np.zeros((k, 5), np.int64)
-    np.add.at(expected, nearest, np.hstack([weights[:, None], weights[:, None] * points]))
+        errors = np.empty(n, np.int64)
+        kernel.measure_errors(points, weights, centroids, labels, errors)
+        results.append((radii, neighbors, labels, totals, errors))
+    radii, neighbors, labels, totals, errors = same(results)
+    np.testing.assert_array_equal(nearest, labels)
+    expected = np.zeros((k, 6), np.int64)
+    np.add.at(expected, nearest, sum_points(points, weights))
     np.testing.assert_array_equal(expected, totals)
+    np.testing.assert_array_equal(weights * square_distances(points, centroids).min(axis=1), errors)
+    for g, radius in enumerate(radii.tolist()):
+        farthest = int(square_distances(points[starts[g] : starts[g + 1]], centers[g : g + 1]).max())
+        assert radius**2 >= farthest > (radius - 1) ** 2 or farthest == radius == 0
+    between = square_distances(centroids, centroids)
+    for a in range(k):
+        listed = neighbors[a].tolist()
+        assert [int(between[a, b]) for _, b, _ in listed] == [distance for distance, _, _ in listed]
+        assert sorted(np.delete(between[a], a).tolist())[:room] == [distance for distance, _, _ in listed]
 
 
-def test_tree_says_when_there_is_no_room() -> None:
-    """A tree that does not fit is refused, not cut short."""
-    points = np.arange(400, dtype=np.int16).reshape(100, 4)
-    for kernel in both("kdtree"):
-        n_nodes = kernel.build_tree(
-            points.copy(),
-            np.ones(100, np.int64),
-            np.arange(100, dtype=np.int32),
-            1,
-            np.empty((50, 8), np.int16),
-            np.empty((50, 4), np.int32),
-            np.empty((50, 6), np.int64),
-            np.empty((64, 3), np.int32),
-        )
-        assert n_nodes == -1
+@given(st.integers(1, 150), st.integers(1, 60), st.sampled_from([1, 6, 256]), st.integers(0, 2**32 - 1))
+def test_cutting_agrees(n: int, room: int, spread: int, seed: int) -> None:
+    """Runs follow one another, share their leading bits, and are as many as asked where points differ."""
+    rng = np.random.default_rng(seed)
+    codes = np.unique(rng.integers(0, spread**3, n).astype(np.uint32))
+    n = len(codes)
+    points = (random_points(rng, n, 30) + (codes[:, None] >> 10)).astype(np.int16)
+    weights = rng.integers(1, 50, n)
+    results = []
+    for kernel in both("grouping"):
+        runs, moments = np.zeros((room, 3), np.int32), np.zeros((room, 6), np.int64)
+        sums, classes = np.zeros((n // 16 + 1, 6), np.int64), np.zeros(256, np.int32)
+        n_runs = kernel.cut_runs(codes, points, weights, sums, moments, runs, classes)
+        results.append((runs[:n_runs], moments[:n_runs], [n_runs]))
+    runs, moments, (n_runs,) = same(results)
+    bounds = sorted((first, end) for first, end, _ in runs.tolist())
+    assert [0, *(end for _, end in bounds)] == [*(first for first, _ in bounds), n]
+    for (first, end, _), moment in zip(runs.tolist(), moments, strict=True):
+        np.testing.assert_array_equal(sum_points(points, weights)[first:end].sum(axis=0), moment)
+        bits = int(codes[first] ^ codes[end - 1]).bit_length()
+        assert not [
+            c for c in codes if c >> bits == codes[first] >> bits and not codes[first] <= c <= codes[end - 1]
+        ]
+    if n_runs < room:
+        # Whole runs only where points lie within a step of each other.
+        for first, end, _ in runs.tolist():
+            part = points[first:end]
+            mean = (weights[first:end, None] * part).sum(axis=0) // weights[first:end].sum()
+            error = weights[first:end] @ ((part - mean) ** 2).sum(axis=1)
+            assert end == first + 1 or error < weights[first:end].sum()
 
 
-@given(st.integers(2, 60), st.sampled_from([1, 3, 500, 16320]), st.integers(0, 2**32 - 1))
-def test_splitting_agrees(n: int, spread: int, seed: int) -> None:
-    """A cluster whose points differ is split into two that are not empty, by the exact mean."""
+class PlainClusters:
+    """The state of a search, as the kernels keep it."""
+
+    def __init__(self, points: NDArray[np.int16], weights: NDArray[np.int64], k: int) -> None:
+        self.points, self.weights = points, weights
+        self.members = np.zeros((len(points), 4), np.int32)
+        self.clusters = np.zeros((k, 13), np.int64)
+        self.centroids = np.zeros((k, 4), np.int16)
+        self.halves = np.zeros((k, 8), np.int16)
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """The arguments that most kernels begin with."""
+        return self.points, self.weights, self.members, self.clusters, self.centroids
+
+    def check(self) -> None:
+        """Hold lists, sums and inertia to agree with labels and centroids."""
+        labels = self.members[:, 0]
+        expected = np.zeros((len(self.clusters), 6), np.int64)
+        np.add.at(expected, labels, sum_points(self.points, self.weights))
+        np.testing.assert_array_equal(expected, self.clusters[:, :6])
+        errors = ((self.points.astype(np.int64) - self.centroids[labels]) ** 2).sum(axis=1) * self.weights
+        inertia = np.zeros(len(self.clusters), np.int64)
+        np.add.at(inertia, labels, errors)
+        np.testing.assert_array_equal(inertia, self.clusters[:, 6])
+        for a, head in enumerate(self.clusters[:, 10].tolist()):
+            listed, before = [], -1
+            while head >= 0:
+                assert before == self.members[head, 3]
+                listed.append(head)
+                before, head = head, int(self.members[head, 2])
+            assert np.flatnonzero(labels == a).tolist() == sorted(listed)
+
+
+@given(
+    st.integers(1, 90),
+    st.integers(1, 14),
+    st.integers(0, 3),
+    st.sampled_from([1, 3, 500, 16320]),
+    st.integers(0, 2**32 - 1),
+)
+def test_clusters_agree(n: int, k: int, n_fixed: int, spread: int, seed: int) -> None:
+    """Splits, Lloyd steps and swaps keep their books, and lower the inertia; fixed centroids stay."""
     rng = np.random.default_rng(seed)
     points, weights = random_points(rng, n, spread), rng.integers(1, 10**6, n)
+    n_fixed = min(n_fixed, k)
+    start = random_points(rng, max(n_fixed, 1), spread)
+    labels = square_distances(points, start).argmin(axis=1)
     results = []
-    for kernel in both("splitting"):
-        members = np.arange(n, dtype=np.int32)
-        moments, axis = np.empty(6, np.int64), np.empty(4, np.int64)
-        kernel.measure_cluster(points, weights, members, 0, n, moments, np.empty((4, 4), np.int64), axis)
-        middle = kernel.split_cluster(points, members, 0, n, moments, axis)
-        results.append((members, moments, axis, [middle]))
-    members, moments, axis, (middle,) = same(results)
-    assert [int(weights.sum()), *(weights[:, None] * points).sum(axis=0).tolist()] == moments[:5].tolist()
-    assert (moments[5] == 0) == bool((points == points[0]).all())
-    if moments[5] > 0:
-        assert 0 < middle < n
-        side = (points[members].astype(np.int64) @ axis) * moments[0] > axis @ moments[1:5]
-        assert [False] * middle + [True] * (n - middle) == side.tolist()
+    for kernel in both("clusters"):
+        clusters = PlainClusters(points, weights, k)
+        clusters.centroids[: len(start)] = start
+        clusters.members[:, 0] = labels
+        kernel.build_clusters(
+            points,
+            weights,
+            clusters.members,
+            clusters.clusters[: len(start)],
+            clusters.centroids[: len(start)],
+        )
+        found = kernel.split_clusters(*clusters.state, clusters.halves, len(start), n_fixed)
+        clusters.clusters, clusters.centroids = clusters.clusters[:found], clusters.centroids[:found]
+        clusters.check()
+        inertia = [int(clusters.clusters[:, 6].sum())]
+        rivals, moves = np.empty((found, 3), np.int32), np.empty((n, 2), np.int32)
+        for _ in range(4):
+            kernel.reassign(*clusters.state, rivals, moves, n_fixed)
+            clusters.check()
+            inertia.append(int(clusters.clusters[:, 6].sum()))
+        kept = clusters.members.copy(), clusters.clusters.copy(), clusters.centroids.copy()
+        swap = (*clusters.state, clusters.halves, *kept, rivals, moves, n_fixed)
+        failures = kernel.swap_centroids(*swap, 6, 4, 3, 0)
+        clusters.check()
+        inertia.append(int(clusters.clusters[:, 6].sum()))
+        while kernel.reassign(*clusters.state, rivals, moves, n_fixed):
+            pass
+        # Nothing moves any more: each point is with its nearest.
+        distances = square_distances(points, clusters.centroids)
+        own = distances[np.arange(n), clusters.members[:, 0]]
+        np.testing.assert_array_equal(distances.min(axis=1), own)
+        inertia.append(kernel.move_centroids(clusters.clusters, clusters.centroids, n_fixed))
+        assert sorted(inertia, reverse=True) == inertia
+        np.testing.assert_array_equal(start[:n_fixed], clusters.centroids[:n_fixed])
+        results.append((clusters.members, clusters.clusters, clusters.centroids, inertia, [found, failures]))
+    same(results)
 
 
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1))
@@ -173,31 +284,52 @@ def test_distances_agree(n: int, seed: int) -> None:
 
 @given(st.integers(1, 200), st.sampled_from([3, 4]), st.sampled_from([1, 2, 256]), st.integers(0, 2**32 - 1))
 def test_counting_agrees(n: int, channels: int, levels: int, seed: int) -> None:
-    """Colours are counted and found again, also when the table grows in between."""
+    """Colours are counted, sorted and found again, also when the table grows in between."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, levels, n * channels).astype(np.uint8)
+    spread = (
+        rng.permutation(np.arange(256, dtype=np.uint32))
+        << (8 * np.arange(channels, dtype=np.uint32))[:, None]
+    )
+    spread = spread.astype(np.uint32)
+    gathered = rng.integers(0, 2**32, 1 << 4 * channels).astype(np.uint32) & np.uint32(0x0F0F0F0F)
     results = []
     for kernel in both("histogram"):
-        keys, counts = np.empty(0, np.uint32), np.empty(0, np.int64)
-        pixel = known = bits = 0
-        while pixel < n:
+        slots = np.empty(n, np.int32)
+        bits, table, pixel, known = 2, np.zeros(4, np.uint64), 0, 0
+        while True:
+            pixel, known = kernel.count_colors(pixels, spread, pixel, table, bits, known, slots)
+            if pixel == n:
+                break
             bits += 2
-            table = np.zeros(1 << bits, np.uint64)
-            kernel.insert_keys(table, bits, keys[:known])
-            room = np.empty(len(table) // 2 - known, np.uint32)
-            keys = np.concatenate([keys[:known], room])
-            counts = np.concatenate([counts[:known], room.astype(np.int64)])
-            pixel, known = kernel.count_colors(pixels, channels, pixel, table, bits, keys, counts, known)
-        found = np.empty(n, np.uint8)
-        kernel.look_up_pixels(pixels, channels, table, bits, np.arange(known).astype(np.uint8), found)
-        results.append((keys[:known], counts[:known], table, found))
-    keys, counts, _, found = same(results)
-    colors, expected = np.unique(pixels.reshape(-1, channels), axis=0, return_counts=True)
-    unpacked = keys.astype("<u4").view(np.uint8).reshape(-1, 4)[:, :channels]
-    order = np.lexsort(unpacked.T[::-1])
-    np.testing.assert_array_equal(colors, unpacked[order])
-    np.testing.assert_array_equal(expected, counts[order])
-    np.testing.assert_array_equal(pixels.reshape(-1, channels), unpacked[found])
+            larger, moved = np.zeros(1 << bits, np.uint64), np.zeros(len(table), np.int32)
+            kernel.grow_table(table, larger, bits, moved)
+            slots[:pixel] = moved[slots[:pixel]]
+            table = larger
+        entries = np.zeros(known + 1, np.uint64)
+        kernel.list_entries(table, entries)
+        entries = np.concatenate([entries[:known], entries[: known // 2]])
+        scratch = np.empty_like(entries)
+        passes = 8 * channels // 8
+        kernel.sort_entries(entries, scratch, 8, np.zeros((passes, 256), np.intp))
+        ordered = scratch if passes % 2 else entries
+        codes, counts = np.empty(len(ordered), np.uint32), np.empty(len(ordered), np.int64)
+        colors = np.empty((len(ordered), channels), np.uint8)
+        n_colors = kernel.unpack_entries(ordered, gathered, colors, codes, counts)
+        assert known == n_colors
+        values = np.arange(known).astype(np.uint16)
+        slot_values, found = np.zeros(len(table), np.uint16), np.empty(n, np.uint16)
+        kernel.label_slots(codes[:known], values, table, bits, slot_values)
+        kernel.look_up_slots(slots, slot_values, found)
+        results.append((ordered, colors[:known], codes[:known], counts[:known], found))
+    _, colors, codes, counts, found = same(results)
+    assert sorted(codes.tolist()) == codes.tolist()
+    expected = sum(spread[c, pixels[c::channels]].astype(np.int64) for c in range(channels))
+    np.testing.assert_array_equal(expected, codes[found])
+    occurrences = np.bincount(found)
+    assert all(count in (o, 2 * o) for count, o in zip(counts.tolist(), occurrences.tolist(), strict=True))
+    halves = gathered[codes >> (4 * channels)] << 4 | gathered[codes & ((1 << 4 * channels) - 1)]
+    np.testing.assert_array_equal(halves.astype("<u4").view(np.uint8).reshape(-1, 4)[:, :channels], colors)
 
 
 @pytest.mark.parametrize("name", kernels.NAMES)

@@ -16,12 +16,17 @@ from numpy.typing import NDArray
 from support import photo, pictures, squared_distances
 
 import kmcodec
-from kmcodec.quantize import colorspace, lloyd, seeding
+from kmcodec.quantize import lloyd, seeding
+from kmcodec.quantize.colorspace import SPACES
+from kmcodec.quantize.grouping import Groups, group_points
 from kmcodec.quantize.histogram import Histogram
+from kmcodec.quantize.quantizer import EFFORTS, INITS
 from kmcodec.report.measure import mean_squared_error
 from kmcodec.threads import Workers
 
-INITS = ("split", "kmeans++", "random")
+SRGB = SPACES["srgb"]
+EFFORT_ITERATIONS = {name: effort.iterations for name, effort in EFFORTS.items()}
+WORKERS = Workers(1)
 
 
 def plain_kmeans(
@@ -46,25 +51,39 @@ def plain_kmeans(
             return centroids, inertias
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
-def test_lloyd_agrees_with_the_plain_statement(seed: int, k: int) -> None:
-    """From the same start, the same centroids by the same steps."""
+def group(colors: NDArray[np.uint8], weights: NDArray[np.int64], n_groups: int) -> Groups:
+    """Return colours, each a row, as groups."""
+    codes = Histogram.count(colors[None], WORKERS).codes
+    return group_points(codes, SRGB.to_points(colors), weights, n_groups)[0]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 70))
+def test_lloyd_agrees_with_the_plain_statement(seed: int, k: int, n_groups: int) -> None:
+    """From the same start, the same centroids by the same steps, however points are grouped."""
     rng = np.random.default_rng(seed)
-    colors = np.unique(rng.integers(0, 256, (60, 3), np.uint8), axis=0)
-    points, weights = colorspace.to_points(colors), rng.integers(1, 50, len(colors))
+    colors = Histogram.count(rng.integers(0, 256, (1, 60, 3), np.uint8), WORKERS).colors
+    weights = rng.integers(1, 50, len(colors))
+    groups = group(colors, weights, n_groups)
+    points = groups.points
     # Colours of the picture: no cluster is empty, then or later, for few clusters that start apart.
     start = points[rng.choice(len(points), k, replace=False)]
-    history: list[lloyd.Iteration] = []
-    with Workers(1) as workers:
-        tree = lloyd.PointTree(points, weights, workers)
-        centroids = lloyd.refine_centroids(tree, start, history.append)
+    history: list[int] = []
+    centroids, assignment = lloyd.refine_centroids(
+        groups,
+        start,
+        rng.integers(0, k, len(points)).astype(np.int32),
+        WORKERS,
+        max_iterations=100,
+        on_iteration=lambda inertia, _: history.append(inertia),
+    )
     try:
         with np.errstate(divide="raise", invalid="raise"):
             expected, inertias = plain_kmeans(points.astype(np.int64), weights, start.astype(np.int64))
     except FloatingPointError:
         return  # A cluster ran empty, which the plain statement has no answer to.
-    assert inertias == [iteration.inertia for iteration in history]
+    assert inertias == history
     np.testing.assert_array_equal(expected, centroids)
+    assert history[-1] == assignment.measure_inertia(centroids)
 
 
 @settings(max_examples=150)
@@ -118,22 +137,39 @@ def test_pixels_with_alpha_have_their_nearest_colour(pixels: NDArray[np.uint8], 
 
 
 @pytest.mark.parametrize("init", INITS)
+@pytest.mark.parametrize("effort", EFFORTS)
 @pytest.mark.parametrize("k", [1, 2, 16, 64])
-def test_inertia_never_rises(init: str, k: int) -> None:
+def test_inertia_never_rises(init: str, effort: str, k: int) -> None:
     """Each iteration lowers the inertia, and the history tells the truth."""
     pixels = photo()
     history: list[kmcodec.Iteration] = []
-    image = kmcodec.quantize(pixels, k, init=init, seed=3, on_iteration=history.append)
+    image = kmcodec.quantize(pixels, k, init=init, effort=effort, seed=3, on_iteration=history.append)
     inertias = [iteration.inertia for iteration in history]
-    assert sorted(set(inertias), reverse=True) == inertias
     assert list(range(len(history))) == [iteration.number for iteration in history]
-    for iteration in (history[0], history[-1]):
-        assert iteration.centroids.shape == (k, 3)
-        distances = ((pixels.reshape(-1, 1, 3) - iteration.centroids) ** 2).sum(axis=2)
-        assert distances.min(axis=1).sum() == pytest.approx(iteration.inertia, rel=1e-9)
+
+    def measure(centroids: NDArray[np.float64]) -> float:
+        distances = ((pixels.reshape(-1, 1, 3) - centroids) ** 2).sum(axis=2)
+        return float(distances.min(axis=1).sum())
+
+    assert all(iteration.centroids.shape == (k, 3) for iteration in history)
+    # The last iterations are on all colours: exact. Those before take near colours together.
+    assert measure(history[-1].centroids) == pytest.approx(inertias[-1], rel=1e-9)
+    within = measure(history[0].centroids) - inertias[0]
+    assert abs(within) <= 0.2 * inertias[0] + 9 * pixels[:, :, 0].size
+    searched = inertias[: -EFFORT_ITERATIONS[effort]]
+    assert sorted(searched, reverse=True) == searched
     # Rounding to 8 bits costs little.
     error = ((pixels.astype(int) - image.to_rgb()) ** 2).sum()
     assert error <= inertias[-1] + 0.3 * 3 * pixels[:, :, 0].size
+
+
+@given(pictures(), st.integers(1, 40), st.sampled_from(sorted(EFFORTS)))
+def test_more_effort_is_not_in_vain(pixels: NDArray[np.uint8], n_colors: int, effort: str) -> None:
+    """Every effort and space keeps the promises."""
+    for space in SPACES:
+        image = kmcodec.quantize(pixels, n_colors, effort=effort, space=space)
+        assert len(np.unique(image.palette, axis=0)) == len(image.palette) <= n_colors
+        assert len(np.unique(image.indices)) == len(image.palette)
 
 
 def test_splitting_is_a_better_start_than_chance() -> None:
@@ -199,23 +235,22 @@ def test_seed_decides_random_starts() -> None:
     assert kmcodec.encode(pixels, 12, seed=1) == kmcodec.encode(pixels, 12, seed=2)
 
 
-@pytest.mark.parametrize("init", INITS)
+@pytest.mark.parametrize("init", seeding.SEEDINGS)
 def test_first_centroids_are_distinct_colours(init: str) -> None:
     """Random starts are distinct colours of the picture; a colour that fills it does no harm."""
     pixels = photo(20, 20)
     pixels[:, 1:] = 7
-    histogram = Histogram.count(pixels)
-    points = colorspace.to_points(histogram.colors)
+    histogram = Histogram.count(pixels, WORKERS)
+    points = SRGB.to_points(histogram.colors)
     for k in (1, 5, len(points)):
         centroids = seeding.SEEDINGS[init](points, histogram.counts, k, 11)
         assert len(np.unique(centroids, axis=0)) == k
-        if init != "split":
-            assert {tuple(c) for c in centroids.tolist()} <= {tuple(p) for p in points.tolist()}
+        assert {tuple(c) for c in centroids.tolist()} <= {tuple(p) for p in points.tolist()}
 
 
 def test_a_colour_that_fills_the_picture_is_drawn_once() -> None:
     """Random starts end soon, even if all but a few pixels have one colour."""
-    points = colorspace.to_points(np.arange(30, dtype=np.uint8).reshape(10, 3))
+    points = SRGB.to_points(np.arange(30, dtype=np.uint8).reshape(10, 3))
     weights = np.array([2**40] + [1] * 9)
     assert len(np.unique(seeding.seed_random(points, weights, 10, 0), axis=0)) == 10
 
@@ -229,7 +264,7 @@ def test_random_numbers_are_splitmix() -> None:
 
 def test_random_starts_follow_the_weights() -> None:
     """A colour is drawn in proportion to its pixels."""
-    points = colorspace.to_points(np.array([[0, 0, 0], [9, 9, 9]], np.uint8))
+    points = SRGB.to_points(np.array([[0, 0, 0], [9, 9, 9]], np.uint8))
     weights = np.array([1, 9])
     for seed_points in (seeding.seed_random, seeding.seed_plus_plus):
         drawn = [int(seed_points(points, weights, 1, seed)[0, 0] > 0) for seed in range(400)]
@@ -237,15 +272,18 @@ def test_random_starts_follow_the_weights() -> None:
 
 
 def test_empty_clusters_are_filled_with_the_worst_served_colour() -> None:
-    """A centroid without points moves to the colour that adds most to the inertia."""
+    """A centroid without points moves to the colour that adds most to the inertia, or goes."""
     colors = np.array([[0, 0, 0], [10, 0, 0], [200, 0, 0], [255, 255, 255]], np.uint8)
-    points, weights = colorspace.to_points(colors), np.array([5, 5, 5, 5])
+    groups = group(colors, np.array([5, 5, 5, 5]), 4)
     far = np.array([[0, 0, 0, 0], [0, 16000, 0, 0], [0, 0, 16000, 0]], np.int16)
-    with Workers(1) as workers:
-        tree = lloyd.PointTree(points, weights, workers)
-        centroids = lloyd.refine_centroids(tree, far)
-        assert tree.sum_clusters(centroids).weights.min() > 0
+    labels = np.zeros(4, np.int32)
+    centroids, assignment = lloyd.refine_centroids(groups, far, labels, WORKERS, max_iterations=9)
+    assert assignment.weights.min() > 0
     assert {(320, 0, 0), (12800, 0, 0), (16320, 16320, 16320)} == {tuple(c[:3]) for c in centroids.tolist()}
+    # Five centroids for four colours, one of them twice.
+    start = groups.points[[0, 1, 2, 2, 3]]
+    centroids, _ = lloyd.refine_centroids(groups, start, labels, WORKERS, max_iterations=9)
+    np.testing.assert_array_equal(groups.points, centroids)
 
 
 @pytest.mark.parametrize("k", [257, 1000, 4096])
@@ -305,7 +343,7 @@ def test_points_and_colours_are_inverse(channels: int) -> None:
     """A colour's point is that colour again, wherever it can be seen."""
     rng = np.random.default_rng(0)
     colors = rng.integers(0, 256, (20000, channels), np.uint8)
-    again = colorspace.to_colors(colorspace.to_points(colors), channels)
+    again = SRGB.to_colors(SRGB.to_points(colors), channels)
     if channels == 4:
         np.testing.assert_array_equal(colors[:, 3], again[:, 3])
         # In steps of 1/64, the colour of a nearly invisible pixel is not known to the last step.
@@ -319,7 +357,7 @@ def test_points_are_rounded_to_nearest() -> None:
     """Coordinates are within half a step of what they stand for."""
     rng = np.random.default_rng(1)
     colors = rng.integers(0, 256, (5000, 4), np.uint8)
-    points = colorspace.to_points(colors) / 64
+    points = SRGB.to_points(colors) / 64
     alpha = colors[:, 3:].astype(float)
     expected = np.hstack([colors[:, :3] * alpha / 255 - alpha / 2, alpha * np.sqrt(0.75)])
     assert np.abs(points - expected).max() <= 0.5 / 64 + 1e-3
@@ -329,7 +367,7 @@ def test_points_take_visible_distances() -> None:
     """Squared distances are the mean of the squared errors on black and on white."""
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 256, (2, 2000, 4)).astype(np.uint8)
-    measured = ((colorspace.to_points(a).astype(int) - colorspace.to_points(b)) ** 2).sum(axis=1) / 64**2
+    measured = ((SRGB.to_points(a).astype(int) - SRGB.to_points(b)) ** 2).sum(axis=1) / 64**2
     expected = [mean_squared_error(x.reshape(1, 1, 4), y.reshape(1, 1, 4)) for x, y in zip(a, b, strict=True)]
     np.testing.assert_allclose(expected, measured, rtol=2e-3, atol=2)
 
@@ -348,6 +386,19 @@ def test_points_take_visible_distances() -> None:
         ((photo(), 16.0), {}, TypeError),
         ((photo(), True), {}, TypeError),
         ((photo(), 4), {"init": "best"}, ValueError),
+        ((photo(), 4), {"space": "rgb"}, ValueError),
+        ((photo(), 4), {"effort": "most"}, ValueError),
+        ((photo(), 4), {"effort": None}, ValueError),
+        ((photo(), 4), {"dither": "yes"}, ValueError),
+        ((photo(), 4), {"dither_strength": 1.1}, ValueError),
+        ((photo(), 4), {"dither_strength": float("nan")}, ValueError),
+        ((photo(), 4), {"dither_strength": "1"}, TypeError),
+        ((photo(), 4), {"keep": [(1, 2, 300)]}, ValueError),
+        ((photo(), 4), {"keep": [(1, 2)]}, ValueError),
+        ((photo(), 4), {"keep": []}, (TypeError, ValueError)),
+        ((photo(), 4), {"keep": [(1.5, 2, 3)]}, TypeError),
+        ((photo(), 4), {"keep": [(i, 2, 3) for i in range(5)]}, ValueError),
+        ((photo(), 4), {"palette": np.zeros((65537, 3), np.uint8)}, ValueError),
         ((photo(), 4), {"seed": -1}, ValueError),
         ((photo(), 4), {"seed": "a"}, TypeError),
         ((photo(), 4), {"threads": 0}, ValueError),
@@ -355,7 +406,7 @@ def test_points_take_visible_distances() -> None:
     ],
 )
 def test_wrong_arguments_are_refused(
-    arguments: tuple[object, ...], options: dict[str, object], error: type[Exception]
+    arguments: tuple[object, ...], options: dict[str, object], error: Any
 ) -> None:
     """The caller's mistakes are TypeError or ValueError."""
     with pytest.raises(error):
@@ -374,3 +425,176 @@ def test_any_memory_layout_is_taken() -> None:
         assert expected == kmcodec.encode(same, 8)
     flipped = np.ascontiguousarray(pixels[::-1, ::-1])
     np.testing.assert_array_equal(kmcodec.quantize(flipped, 8).palette, kmcodec.quantize(pixels, 8).palette)
+
+
+def test_oklab_is_what_it_says() -> None:
+    """Integer tables agree with the definition in floating point, and every colour comes back."""
+    rng = np.random.default_rng(0)
+    colors = np.vstack(
+        [
+            rng.integers(0, 256, (20000, 3), np.uint8),
+            np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(-1, 3),
+        ]
+    )
+    encoded = colors / 255
+    light = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    cones = (
+        light
+        @ np.array(
+            [
+                [0.4122214708, 0.5363325363, 0.0514459929],
+                [0.2119034982, 0.6806995451, 0.1073969566],
+                [0.0883024619, 0.2817188376, 0.6299787005],
+            ]
+        ).T
+    )
+    lab = (
+        np.cbrt(cones)
+        @ np.array(
+            [
+                [0.2104542553, 0.7936177850, -0.0040720468],
+                [1.9779984951, -2.4285922050, 0.4505937099],
+                [0.0259040371, 0.7827717662, -0.8086757660],
+            ]
+        ).T
+    )
+    oklab = SPACES["oklab"]
+    points = oklab.to_points(colors)
+    assert np.abs(points[:, :3] / 16000 - lab * [1, 2, 2]).max() < 1e-4
+    assert (points[:, 3] == 0).all()
+    np.testing.assert_array_equal(colors, oklab.to_colors(points, 3))
+    with_alpha = np.hstack([colors, rng.integers(0, 256, (len(colors), 1), np.uint8)])
+    again = oklab.to_colors(oklab.to_points(with_alpha), 4)
+    np.testing.assert_array_equal(with_alpha[:, 3], again[:, 3])
+    solid = with_alpha[:, 3] >= 128
+    assert np.abs(again[solid].astype(int) - with_alpha[solid]).max() <= 1
+    # Invisible colours are all the same.
+    with_alpha[:, 3] = 0
+    assert len(np.unique(oklab.to_points(with_alpha), axis=0)) == 1
+
+
+def test_oklab_looks_nearer() -> None:
+    """Distances in Oklab make smaller visible differences, and larger squared errors in sRGB."""
+    pixels = photo(96, 96)
+    oklab = SPACES["oklab"]
+
+    def measure(space: str) -> tuple[float, float]:
+        decoded = kmcodec.quantize(pixels, 24, space=space).to_rgb()
+        flat, same = pixels.reshape(-1, 3), decoded.reshape(-1, 3)
+        visible = ((oklab.to_points(flat).astype(float) - oklab.to_points(same)) ** 2).sum(axis=1)
+        return float(visible.mean()), mean_squared_error(pixels, decoded)
+
+    (visible, squared), (visible_oklab, squared_oklab) = measure("srgb"), measure("oklab")
+    assert visible_oklab < visible
+    assert squared_oklab > squared
+
+
+@settings(max_examples=60)
+@given(
+    pictures(),
+    st.integers(1, 20),
+    st.lists(st.tuples(*[st.integers(0, 255)] * 4), min_size=1, max_size=6),
+    st.sampled_from(INITS),
+    st.sampled_from(sorted(SPACES)),
+    st.booleans(),
+)
+def test_kept_colours_are_in_the_palette(
+    pixels: NDArray[np.uint8],
+    n_colors: int,
+    keep: list[tuple[int, ...]],
+    init: str,
+    space: str,
+    opaque: bool,
+) -> None:
+    """Colours to keep are in the palette, bit for bit, and everything else is as promised."""
+    colors = np.array(keep)[:n_colors, : 3 if opaque else 4]
+    image = kmcodec.quantize(pixels, n_colors, keep=colors, init=init, space=space)
+    palette = image.palette
+    assert len(np.unique(palette, axis=0)) == len(palette) <= n_colors
+    if palette.shape[1] == 3:
+        assert opaque or (colors[:, 3] == 255).all()
+        colors = colors[:, :3]
+    elif opaque:
+        colors = np.hstack([colors, np.full((len(colors), 1), 255)])
+    listed = {tuple(color) for color in palette.tolist()}
+    assert {tuple(color) for color in colors.tolist()} <= listed
+    used = {tuple(palette[i].tolist()) for i in np.unique(image.indices)}
+    assert listed - used <= {tuple(color) for color in colors.tolist()}
+
+
+def test_a_logo_keeps_its_red() -> None:
+    """A colour that hardly occurs stays what it is, and pixels of it take it."""
+    pixels = photo(64, 64)
+    red = (228, 0, 43)
+    pixels[5, 5:8] = red
+    plain = kmcodec.quantize(pixels, 8).to_rgb()
+    kept = kmcodec.quantize(pixels, 8, keep=[red]).to_rgb()
+    assert tuple(plain[5, 6]) != red
+    assert (kept[5, 5:8] == red).all()
+
+
+@settings(max_examples=60)
+@given(
+    pictures(),
+    st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=30),
+    st.sampled_from(["none", "diffusion", "ordered"]),
+)
+def test_a_given_palette_is_taken_as_it_is(
+    pixels: NDArray[np.uint8], palette: list[tuple[int, ...]], dither: str
+) -> None:
+    """Order, doubles and unused colours stay; without dithering each pixel takes the first nearest."""
+    image = kmcodec.quantize(pixels, palette=palette, dither=dither)
+    if image.palette.shape[1] == 3:
+        np.testing.assert_array_equal(palette, image.palette)
+    else:
+        np.testing.assert_array_equal(palette, image.palette[:, :3])
+    if dither == "none" and pixels.shape[2] == 3:
+        distances = squared_distances(pixels, image.palette)
+        np.testing.assert_array_equal(distances.argmin(axis=1), image.indices.reshape(-1))
+
+
+@pytest.mark.parametrize("dither", ["diffusion", "ordered"])
+def test_dithering_keeps_the_mean(dither: str) -> None:
+    """Seen from afar, dithered areas have the picture's colours, which the palette has not."""
+    ramp = np.linspace(20, 235, 128)
+    pixels = np.stack(np.broadcast_arrays(ramp[None, :], ramp[:, None], 128), axis=2).astype(np.uint8)
+    plain = kmcodec.quantize(pixels, 8)
+    dithered = kmcodec.quantize(pixels, 8, dither=dither)
+    np.testing.assert_array_equal(plain.palette, dithered.palette)
+
+    def blur(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+        blocks: NDArray[np.float64] = picture.reshape(16, 8, 16, 8, 3).mean(axis=(1, 3))
+        # The border lies outside the colours of the palette.
+        return blocks[2:-2, 2:-2]
+
+    def error(image: kmcodec.IndexedImage) -> float:
+        return float(((blur(image.to_rgb()) - blur(pixels)) ** 2).sum(axis=2).mean())
+
+    assert error(dithered) < 0.1 * error(plain)
+    assert error(kmcodec.quantize(pixels, 8, dither=dither, dither_strength=0.5)) < error(plain)
+    undithered = kmcodec.quantize(pixels, 8, dither=dither, dither_strength=0)
+    np.testing.assert_array_equal(plain.indices, undithered.indices)
+
+
+@pytest.mark.parametrize("dither", ["diffusion", "ordered"])
+def test_colours_of_the_palette_are_not_dithered(dither: str) -> None:
+    """Where the palette has the colour, there is nothing to mix."""
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    pixels[:, 20:] = 255
+    image = kmcodec.quantize(pixels, dither=dither, palette=[(0, 0, 0), (120, 130, 140), (255, 255, 255)])
+    np.testing.assert_array_equal(pixels, image.to_rgb())
+
+
+def test_flat_areas_show_no_worms() -> None:
+    """Diffusion of a flat grey spreads its dots evenly, and does not line them up."""
+    pixels = np.full((96, 96, 3), 32, np.uint8)
+    dots = kmcodec.quantize(pixels, dither="diffusion", palette=[(0, 0, 0), (255, 255, 255)]).indices == 1
+    inner = dots[16:, :]
+    share = 32 / 255
+    assert inner.mean() == pytest.approx(share, rel=0.05)
+    for direction in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        neighbors = np.roll(inner, direction, axis=(0, 1))
+        # As often side by side as chance would have it, or less.
+        assert (inner & neighbors).mean() <= share**2
+    blocks = inner.reshape(5, 16, 6, 16).mean(axis=(1, 3))
+    assert blocks.std() < 0.02

@@ -8,8 +8,11 @@ from typing import Any
 
 from kmcodec import __version__
 
-#: As in kmcodec.quantize.seeding, which would load NumPy; a test holds them together.
+#: As in kmcodec.quantize, which would load NumPy; a test holds them together.
 INITS = ("split", "kmeans++", "random")
+SPACES = ("srgb", "oklab")
+EFFORTS = ("fast", "default", "best")
+DITHERS = ("none", "diffusion", "ordered")
 
 _EPILOG = """\
 examples:
@@ -66,15 +69,48 @@ def _add_encode(commands: Any) -> None:
         "-k",
         "--colors",
         type=_integer(1, 65536),
-        default=64,
         metavar="N",
         help="colours of the palette, 1 to 65536 (default 64)",
+    )
+    encode.add_argument(
+        "--effort", choices=EFFORTS, default="default", help="how long to look for a lower error"
+    )
+    encode.add_argument(
+        "--space",
+        choices=SPACES,
+        default="srgb",
+        help="take distances in sRGB (default), or in Oklab, nearer to what the eye sees",
+    )
+    encode.add_argument(
+        "--dither",
+        choices=DITHERS,
+        default="none",
+        help="mix neighbouring pixels: by error diffusion, or ordered, with a matrix",
+    )
+    encode.add_argument(
+        "--dither-strength",
+        type=_fraction,
+        default=1.0,
+        metavar="X",
+        help="how much of the error to make up for, 0 to 1 (default 1)",
+    )
+    encode.add_argument(
+        "--keep",
+        action="append",
+        type=_color,
+        metavar="#RRGGBB",
+        help="have exactly this colour in the palette; may be given several times",
+    )
+    encode.add_argument(
+        "--palette",
+        metavar="FILE",
+        help="take this palette, without k-means: .gpl, .hex, .act, .kmq, or a picture",
     )
     encode.add_argument(
         "--init",
         choices=INITS,
         default="split",
-        help="first centroids: split the worst cluster (default), k-means++, or random pixels",
+        help="first centroids: split clusters (default), k-means++, or random pixels",
     )
     encode.add_argument(
         "--seed",
@@ -169,6 +205,26 @@ def _integer(least: int, greatest: int) -> Any:
         return value
 
     return parse
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number of 0..1, found {text!r}")
+    return value
+
+
+def _color(text: str) -> tuple[int, ...]:
+    # Imported here: it loads NumPy, which most commands can do without at this point.
+    from kmcodec.palettes import parse_color
+
+    try:
+        return parse_color(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _region(text: str) -> tuple[int, int, int, int]:

@@ -13,6 +13,8 @@ from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
 from kmcodec.cli.progress import Progress
 from kmcodec.container.reader import DEFAULT_MAX_PIXELS, KmqReader, read_stream
 
+_DEFAULT_COLORS = 64
+
 # An uncompiled encode of fewer pixels takes a few seconds at most.
 _FEW_PIXELS = 64 * 64
 
@@ -21,17 +23,22 @@ def run_encode(options: argparse.Namespace) -> int:
     """Encode a picture."""
     from kmcodec.container.writer import write_image
     from kmcodec.kernels import COMPILED
+    from kmcodec.palettes import read_palette
     from kmcodec.pictures import load_picture
-    from kmcodec.quantize.lloyd import MAX_ITERATIONS
-    from kmcodec.quantize.quantizer import quantize
+    from kmcodec.quantize.quantizer import EFFORTS, quantize
     from kmcodec.report import measure, text
 
     output = outputs.resolve(options.output, options.input, ".kmq", force=options.force)
     if options.json and output == "-":
         raise UsageError("--json and an output of - both ask for standard output")
+    keep, n_colors = _check_palette_options(options)
     with naming(options.input):
         data = _read_picture_file(options.input)
         pixels = load_picture(io.BytesIO(data))
+    palette = None
+    if options.palette is not None:
+        with naming(options.palette):
+            palette = read_palette(options.palette)
     if not (COMPILED or options.quiet) and pixels.shape[0] * pixels.shape[1] > _FEW_PIXELS:
         print(
             "kmq: this will be slow: the kernels were not compiled when kmcodec was installed"
@@ -39,12 +46,18 @@ def run_encode(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     start = time.perf_counter()
-    with Progress("k-means", MAX_ITERATIONS) as progress:
+    with Progress("k-means", EFFORTS[options.effort].max_steps) as progress:
         image = quantize(
             pixels,
-            options.colors,
+            n_colors,
+            space=options.space,
             init=options.init,
+            effort=options.effort,
             seed=options.seed,
+            dither=options.dither,
+            dither_strength=options.dither_strength,
+            keep=keep,
+            palette=palette,
             threads=options.threads,
             on_iteration=lambda iteration: progress.show(iteration.number),
         )
@@ -57,6 +70,21 @@ def run_encode(options: argparse.Namespace) -> int:
     elif output != "-" and not options.quiet:
         print(f"{show_path(output)}: {text.format_size(size)}")
     return 0
+
+
+def _check_palette_options(options: argparse.Namespace) -> tuple[list[tuple[int, ...]] | None, int]:
+    """Return the colours to keep, all with alpha, and how many colours are asked for."""
+    if options.palette is not None:
+        for name, value in (("-k", options.colors), ("--keep", options.keep)):
+            if value is not None:
+                raise UsageError(f"--palette gives all the colours: it does not go with {name}")
+    n_colors = _DEFAULT_COLORS if options.colors is None else options.colors
+    if options.keep is None:
+        return None, n_colors
+    keep = list(dict.fromkeys((*color, 255)[:4] for color in options.keep))
+    if len(keep) > n_colors:
+        raise UsageError(f"--keep asks for {len(keep)} colours, and -k for {n_colors} only")
+    return keep, n_colors
 
 
 def run_decode(options: argparse.Namespace) -> int:

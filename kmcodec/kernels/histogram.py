@@ -1,9 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Count distinct colours in a hash table, and look pixels up in it.
+"""Count distinct colours in a hash table, sort them, and find pixels' colours again.
 
-Owns the table: 2**table_bits slots of 64 bits, open addressing with linear probing; a slot is 0 when
-empty, else (number of the colour + 1) << 32 | key. A key is red | green << 8 | blue << 16 | alpha << 24
-(alpha 0 for three channels). Knows nothing of clusters, and validates nothing.
+A colour is known by its Morton code: the bits of its channels interleaved, so that near codes are near
+colours. spread (channels, 256) holds the bits of each value of each channel at their places.
+
+A table has 2**table_bits slots of 64 bits, open addressing with linear probing; a slot is code << 32 |
+count; an empty slot is 0. Knows nothing of clusters, and validates nothing.
 """
 
 from __future__ import annotations
@@ -14,118 +16,217 @@ except ModuleNotFoundError:
     from kmcodec.kernels import plain as cython
 
 COMPILED = cython.compiled
-__all__ = ["count_colors", "insert_keys", "look_up_pixels"]
+__all__ = ["count_colors", "grow_table", "label_slots", "list_entries", "look_up_slots", "sort_entries"]
+__all__ += ["unpack_entries"]
 
-Index = cython.fused_type(cython.uchar, cython.ushort)
+Index = cython.fused_type(cython.uchar, cython.ushort, cython.int)
 
 # Multiplicative hashing (Knuth, TAOCP 6.4): 2**32 divided by the golden ratio, which spreads neighbours.
 MULTIPLIER = cython.declare(cython.ulonglong, 0x9E3779B1)
 LOW_32_BITS = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 
+# No code has this.
+NONE = cython.declare(cython.ulonglong, 0x100000000)
+
 
 @cython.cfunc
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _key(
-    pixels: cython.const[cython.uchar][::1], i: cython.Py_ssize_t, channels: cython.int
+def _code(
+    pixels: cython.const[cython.uchar][::1],
+    i: cython.Py_ssize_t,
+    channels: cython.Py_ssize_t,
+    spread: cython.const[cython.uint][:, ::1],
 ) -> cython.ulonglong:
-    key: cython.ulonglong = pixels[channels * i]
-    key |= pixels[channels * i + 1] << 8
-    key |= pixels[channels * i + 2] << 16
+    code: cython.ulonglong = spread[0, pixels[channels * i]]
+    code |= spread[1, pixels[channels * i + 1]]
+    code |= spread[2, pixels[channels * i + 2]]
     if channels == 4:
-        # Widened first: in C, a byte shifted by 24 would reach the sign bit of an int.
-        alpha: cython.ulonglong = pixels[channels * i + 3]
-        key |= alpha << 24
-    return key
+        code |= spread[3, pixels[channels * i + 3]]
+    return code
 
 
 @cython.cfunc
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _find(table: cython.ulonglong[::1], key: cython.ulonglong, table_bits: cython.int) -> cython.Py_ssize_t:
-    """Return the slot that holds key, or the empty one where it belongs."""
-    slot: cython.Py_ssize_t = ((key * MULTIPLIER) & LOW_32_BITS) >> (32 - table_bits)
+def _find(table: cython.ulonglong[::1], code: cython.ulonglong, table_bits: cython.int) -> cython.Py_ssize_t:
+    """Return the slot that holds code, or the empty one where it belongs."""
+    slot: cython.Py_ssize_t = ((code * MULTIPLIER) & LOW_32_BITS) >> (32 - table_bits)
     last: cython.Py_ssize_t = (1 << table_bits) - 1
-    while table[slot] != 0 and (table[slot] & LOW_32_BITS) != key:
+    while table[slot] != 0 and (table[slot] >> 32) != code:
         slot = (slot + 1) & last
     return slot
 
 
-def insert_keys(
-    table: cython.ulonglong[::1], table_bits: cython.int, keys: cython.const[cython.uint][::1]
+def grow_table(
+    table: cython.const[cython.ulonglong][::1],
+    larger: cython.ulonglong[::1],
+    larger_bits: cython.int,
+    moved: cython.int[::1],
 ) -> None:
-    """Enter keys[0], keys[1], ... as colours 0, 1, ... into an empty table."""
+    """Enter a table's slots into a larger one, which is empty; moved receives where each slot went."""
     i: cython.Py_ssize_t
-    number: cython.ulonglong
+    slot: cython.Py_ssize_t
     with cython.nogil:
-        for i in range(keys.shape[0]):
-            number = i + 1
-            table[_find(table, keys[i], table_bits)] = number << 32 | keys[i]
+        for i in range(table.shape[0]):
+            if table[i] != 0:
+                slot = _find(larger, table[i] >> 32, larger_bits)
+                larger[slot] = table[i]
+                moved[i] = slot
 
 
 def count_colors(
     pixels: cython.const[cython.uchar][::1],
-    channels: cython.int,
+    spread: cython.const[cython.uint][:, ::1],
     start: cython.Py_ssize_t,
     table: cython.ulonglong[::1],
     table_bits: cython.int,
-    keys: cython.uint[::1],
-    counts: cython.longlong[::1],
     known: cython.Py_ssize_t,
+    slots: cython.int[::1],
 ) -> tuple[int, int]:
-    """Count pixels from start on; stop before a new colour for which keys has no room.
+    """Count pixels, fewer than 2**32, from start on; stop before a new colour when the table is half full.
 
-    Returns the pixel at which it stopped, and the number of colours known by then. keys has at most
-    half as many entries as table.
+    slots receives the slot of each pixel's colour. Returns the pixel at which it stopped, and the number of
+    colours known by then.
     """
-    n_pixels: cython.Py_ssize_t = pixels.shape[0] // channels
-    room: cython.Py_ssize_t = keys.shape[0]
+    channels: cython.Py_ssize_t = spread.shape[0]
+    n_pixels: cython.Py_ssize_t = slots.shape[0]
+    room: cython.Py_ssize_t = table.shape[0] // 2
     i: cython.Py_ssize_t = start
-    color: cython.Py_ssize_t = 0
-    slot: cython.Py_ssize_t
-    number: cython.ulonglong
-    key: cython.ulonglong
-    # No key: neighbouring pixels are often equal, and then need no search.
-    previous: cython.ulonglong = 1 << 32
+    slot: cython.Py_ssize_t = 0
+    code: cython.ulonglong
+    previous: cython.ulonglong = NONE
     with cython.nogil:
         while i < n_pixels:
-            key = _key(pixels, i, channels)
-            if key != previous:
-                slot = _find(table, key, table_bits)
+            code = _code(pixels, i, channels, spread)
+            # Neighbouring pixels are often equal, and then need no search.
+            if code != previous:
+                slot = _find(table, code, table_bits)
                 if table[slot] == 0:
                     if known == room:
                         break
-                    keys[known] = key
-                    counts[known] = 0
                     known += 1
-                    number = known
-                    table[slot] = number << 32 | key
-                color = (table[slot] >> 32) - 1
-                previous = key
-            counts[color] += 1
+                    table[slot] = code << 32
+                previous = code
+            table[slot] += 1
+            slots[i] = slot
             i += 1
     return i, known
 
 
-def look_up_pixels(
-    pixels: cython.const[cython.uchar][::1],
-    channels: cython.int,
+def list_entries(table: cython.const[cython.ulonglong][::1], entries: cython.ulonglong[::1]) -> None:
+    """Write the slots of table that are not empty to entries, which has room for just one more."""
+    n: cython.Py_ssize_t = 0
+    slot: cython.Py_ssize_t
+    with cython.nogil:
+        for slot in range(table.shape[0]):
+            # Written always, and kept if it was not empty: a branch would be guessed wrong half the time.
+            entries[n] = table[slot]
+            n += table[slot] != 0
+
+
+def sort_entries(
+    entries: cython.ulonglong[::1],
+    scratch: cython.ulonglong[::1],
+    digit_bits: cython.int,
+    starts: cython.Py_ssize_t[:, ::1],
+) -> None:
+    """Sort entries by code, in passes over digits of digit_bits.
+
+    scratch has the shape of entries, starts (passes, 2**digit_bits) is zero. After an odd number of passes
+    the result is in scratch, else in entries.
+    """
+    n: cython.Py_ssize_t = entries.shape[0]
+    passes: cython.Py_ssize_t = starts.shape[0]
+    mask: cython.ulonglong = (1 << digit_bits) - 1
+    i: cython.Py_ssize_t
+    place: cython.Py_ssize_t
+    count: cython.Py_ssize_t
+    digit: cython.Py_ssize_t
+    p: cython.Py_ssize_t
+    shift: cython.Py_ssize_t
+    entry: cython.ulonglong
+    with cython.nogil:
+        for i in range(n):
+            for p in range(passes):
+                starts[p, (entries[i] >> (32 + digit_bits * p)) & mask] += 1
+        for p in range(passes):
+            place = 0
+            for digit in range(starts.shape[1]):
+                count = starts[p, digit]
+                starts[p, digit] = place
+                place += count
+        for p in range(passes):
+            shift = 32 + digit_bits * p
+            for i in range(n):
+                entry = scratch[i] if p & 1 else entries[i]
+                digit = (entry >> shift) & mask
+                place = starts[p, digit]
+                starts[p, digit] = place + 1
+                if p & 1:
+                    entries[place] = entry
+                else:
+                    scratch[place] = entry
+
+
+def unpack_entries(
+    entries: cython.const[cython.ulonglong][::1],
+    gathered: cython.const[cython.uint][::1],
+    colors: cython.uchar[:, ::1],
+    codes: cython.uint[::1],
+    counts: cython.longlong[::1],
+) -> int:
+    """Take sorted entries apart, adding up those of one colour; return how many colours there are.
+
+    gathered has for each half of a code, of 12 or 16 bits, the four bits of each channel, a channel a byte.
+    """
+    channels: cython.Py_ssize_t = colors.shape[1]
+    half_bits: cython.int = 4 * channels
+    n: cython.Py_ssize_t = -1
+    i: cython.Py_ssize_t
+    c: cython.Py_ssize_t
+    code: cython.uint
+    color: cython.uint
+    previous: cython.ulonglong = NONE
+    with cython.nogil:
+        for i in range(entries.shape[0]):
+            if entries[i] >> 32 != previous:
+                previous = entries[i] >> 32
+                n += 1
+                code = previous
+                codes[n] = code
+                counts[n] = 0
+                color = gathered[code >> half_bits] << 4 | gathered[code & ((1 << half_bits) - 1)]
+                for c in range(channels):
+                    colors[n, c] = (color >> 8 * c) & 0xFF
+            counts[n] += entries[i] & LOW_32_BITS
+    return n + 1
+
+
+def label_slots(
+    codes: cython.const[cython.uint][::1],
+    values: cython.const[Index][::1],
     table: cython.ulonglong[::1],
     table_bits: cython.int,
-    indices_of_colors: cython.const[Index][::1],
-    indices: Index[::1],
+    slot_values: Index[::1],
 ) -> None:
-    """Write to indices the entry of indices_of_colors for each pixel's colour, which is in table."""
+    """Write to slot_values the value of each code at its slot in table, if it has one."""
     i: cython.Py_ssize_t
-    color: cython.Py_ssize_t = 0
-    key: cython.ulonglong
-    previous: cython.ulonglong = 1 << 32
+    slot: cython.Py_ssize_t
     with cython.nogil:
-        for i in range(indices.shape[0]):
-            key = _key(pixels, i, channels)
-            if key != previous:
-                color = (table[_find(table, key, table_bits)] >> 32) - 1
-                previous = key
-            indices[i] = indices_of_colors[color]
+        for i in range(codes.shape[0]):
+            # Where the table lacks a code, this writes to an empty slot, which nobody reads.
+            slot = _find(table, codes[i], table_bits)
+            slot_values[slot] = values[i]
+
+
+def look_up_slots(
+    slots: cython.const[cython.int][::1], slot_values: cython.const[Index][::1], found: Index[::1]
+) -> None:
+    """Write to found the value of each slot."""
+    i: cython.Py_ssize_t
+    with cython.nogil:
+        for i in range(slots.shape[0]):
+            found[i] = slot_values[slots[i]]

@@ -3,22 +3,38 @@ from numpy.typing import NDArray
 
 COMPILED: bool
 
-def insert_keys(table: NDArray[np.uint64], table_bits: int, keys: NDArray[np.uint32]) -> None: ...
+def grow_table(
+    table: NDArray[np.uint64], larger: NDArray[np.uint64], larger_bits: int, moved: NDArray[np.int32]
+) -> None: ...
 def count_colors(
     pixels: NDArray[np.uint8],
-    channels: int,
+    spread: NDArray[np.uint32],
     start: int,
     table: NDArray[np.uint64],
     table_bits: int,
-    keys: NDArray[np.uint32],
-    counts: NDArray[np.int64],
     known: int,
+    slots: NDArray[np.int32],
 ) -> tuple[int, int]: ...
-def look_up_pixels(
-    pixels: NDArray[np.uint8],
-    channels: int,
+def list_entries(table: NDArray[np.uint64], entries: NDArray[np.uint64]) -> None: ...
+def sort_entries(
+    entries: NDArray[np.uint64], scratch: NDArray[np.uint64], digit_bits: int, starts: NDArray[np.intp]
+) -> None: ...
+def unpack_entries(
+    entries: NDArray[np.uint64],
+    gathered: NDArray[np.uint32],
+    colors: NDArray[np.uint8],
+    codes: NDArray[np.uint32],
+    counts: NDArray[np.int64],
+) -> int: ...
+def label_slots(
+    codes: NDArray[np.uint32],
+    values: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
     table: NDArray[np.uint64],
     table_bits: int,
-    indices_of_colors: NDArray[np.uint8] | NDArray[np.uint16],
-    indices: NDArray[np.uint8] | NDArray[np.uint16],
+    slot_values: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
+) -> None: ...
+def look_up_slots(
+    slots: NDArray[np.int32],
+    slot_values: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
+    found: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
 ) -> None: ...

@@ -5,29 +5,38 @@ Has just the names that the kernels use. Types mean nothing here: annotations ar
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-_V = TypeVar("_V")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 compiled = False
-uchar = ushort = int = ulonglong = None
+
+
+class _Type:
+    """Be a type of C; with a number in brackets, an array of that many."""
+
+    def __getitem__(self, length: builtins.int) -> list[builtins.int]:
+        return [0] * length
+
+
+bint = double = uchar = ushort = short = int = uint = longlong = ulonglong = _Type()
 
 
 def fused_type(*types: object) -> None:
     """Stand for any of the types, which nobody asks for."""
 
 
-def declare(type_: object, value: _V) -> _V:
-    """Return the value of a module's constant."""
-    return value
+def declare(type_: Any, value: Any = None) -> Any:
+    """Return the value of a module's constant, or a new array."""
+    return list(type_) if value is None else value
 
 
-def cast(type_: object, value: _V) -> _V:
-    """Return the value as it is: Python's integers hold all of them."""
-    return value
+def cast(type_: object, value: Any) -> Any:
+    """Return the value as an integer: nothing else is cast, and Python's integers hold all of them."""
+    return builtins.int(value)
 
 
 def cfunc(function: _F) -> _F:

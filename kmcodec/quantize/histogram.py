@@ -1,89 +1,120 @@
 """Pixels -> distinct colours and how often each occurs; and back, pixels -> what was found for their colour.
 
-Owns the hash table's growth. Knows nothing of clusters.
+Owns the tables by which pixels are counted and looked up, and the order of colours: by Morton code, so that
+colours that are near each other are mostly near each other in the list. Knows nothing of clusters.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kmcodec.image import Indices
 from kmcodec.kernels import histogram as kernel
 from kmcodec.threads import Workers, cut_range
 
-# A new table has room for 2**11 colours; a full one grows fourfold.
-_FIRST_TABLE_BITS = 12
+# A full table grows fourfold. A new one has room for an eighth of the pixels to be different colours, but
+# for no more than fit the nearest caches.
+_LEAST_TABLE_BITS = 8
+_MOST_FIRST_TABLE_BITS = 17
 _GROWTH_BITS = 2
 
-# Pixels that are looked up in about the time that it takes to start a thread.
-_LEAST_PIXELS = 1 << 15
+# Pixels that are counted in about the time that it takes to hand them to a thread, and to join what the
+# threads have counted.
+_LEAST_COUNTED = 1 << 18
+
+# Counters have 32 bits, and so have slots.
+_MOST_COUNTED = (1 << 31) - 1
+
+# Bits of a digit by which codes are sorted, and the number of digits, for three and for four channels.
+_DIGITS = {3: (12, 2), 4: (11, 3)}
+
+
+@functools.cache
+def _spread_bits(channels: int) -> NDArray[np.uint32]:
+    """Return for each channel and value the bits of a Morton code, red before green before blue."""
+    values = np.arange(256, dtype=np.uint32)
+    spread = np.zeros((channels, 256), np.uint32)
+    for channel in range(channels):
+        for bit in range(8):
+            spread[channel] |= ((values >> bit) & 1) << (bit * channels + channels - 1 - channel)
+    return spread
+
+
+@functools.cache
+def _gather_bits(channels: int) -> NDArray[np.uint32]:
+    """Return for each half of a Morton code the four bits of each channel, a channel a byte."""
+    spread = _spread_bits(channels)[:, :16]
+    values = np.arange(16, dtype=np.uint32)
+    gathered = np.zeros(1 << 4 * channels, np.uint32)
+    for channel in range(channels):
+        # Every combination with the channels before: those are filled, the others still zero.
+        filled = np.flatnonzero(gathered) if channel else np.zeros(0, np.intp)
+        known = np.concatenate([np.zeros(1, np.intp), filled])
+        places = known[:, None] | spread[channel].astype(np.intp)
+        gathered[places] = gathered[known][:, None] | values << (8 * channel)
+    return gathered
+
+
+class _Part(NamedTuple):
+    """Hold what was counted in a part of a picture: for each pixel its slot in the table."""
+
+    table: NDArray[np.uint64]
+    slots: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Hold the distinct colours of a picture.
+    """Hold the distinct colours of a picture, and which colour each pixel has.
 
     Attributes
     ----------
     colors : ndarray, shape (n, 3) or (n, 4), uint8
-        The distinct colours, in an order that depends on nothing but the colours.
+        The distinct colours, in the order of their codes.
+    codes : ndarray, shape (n,), uint32
+        Morton codes: the bits of all channels, the highest bits of all first. Ascending.
     counts : ndarray, shape (n,), int64
         Pixels of each colour, at least 1.
     """
 
     colors: NDArray[np.uint8]
+    codes: NDArray[np.uint32]
     counts: NDArray[np.int64]
-    _table: NDArray[np.uint64]
-    # For each colour in the order in which the table counted them, its row in colors.
-    _rows: NDArray[np.intp]
+    _parts: list[_Part]
+    _shape: tuple[int, int]
 
     @classmethod
-    def count(cls, pixels: NDArray[np.uint8]) -> Histogram:
+    def count(cls, pixels: NDArray[np.uint8], workers: Workers) -> Histogram:
         """Count the colours of a picture.
 
         Parameters
         ----------
         pixels : ndarray, shape (height, width, 3) or (height, width, 4), uint8
+        workers : Workers
         """
-        channels = pixels.shape[2]
+        height, width, channels = pixels.shape
         flat = np.ascontiguousarray(pixels).reshape(-1)
-        n_pixels = len(flat) // channels
-        table_bits = _FIRST_TABLE_BITS
-        keys, counts = np.empty(0, np.uint32), np.empty(0, np.int64)
-        pixel = known = 0
-        while True:
-            table = np.zeros(1 << table_bits, np.uint64)
-            kernel.insert_keys(table, table_bits, keys)
-            # At most half full, so that searches stay short.
-            more = (len(table) // 2) - len(keys)
-            keys = np.concatenate([keys, np.empty(more, np.uint32)])
-            counts = np.concatenate([counts, np.empty(more, np.int64)])
-            pixel, known = kernel.count_colors(flat, channels, pixel, table, table_bits, keys, counts, known)
-            if pixel == n_pixels:
-                break
-            table_bits += _GROWTH_BITS
-        order = np.argsort(keys[:known])
-        rows = np.empty(known, np.intp)
-        rows[order] = np.arange(known)
-        colors = keys[order].astype("<u4").view(np.uint8).reshape(-1, 4)[:, :channels]
-        return cls(np.ascontiguousarray(colors), counts[order], table, rows)
+        # For each thread a table; more only where a counter could overflow.
+        n_parts = max(workers.count, -(-height * width // _MOST_COUNTED))
+        runs = cut_range(height * width, n_parts, _LEAST_COUNTED)
+        counted = workers.map(
+            lambda run: _count_part(flat[channels * run[0] : channels * run[1]], channels), runs
+        )
+        entries = _sort_entries(np.concatenate([part[1] for part in counted]), channels)
+        colors = np.empty((len(entries), channels), np.uint8)
+        codes, counts = np.empty(len(entries), np.uint32), np.empty(len(entries), np.int64)
+        n = kernel.unpack_entries(entries, _gather_bits(channels), colors, codes, counts)
+        return cls(colors[:n], codes[:n], counts[:n], [part[0] for part in counted], (height, width))
 
-    def look_up(
-        self,
-        pixels: NDArray[np.uint8],
-        values: Indices,
-        workers: Workers,
-    ) -> Indices:
+    def look_up(self, values: Any, workers: Workers) -> Any:
         """Return for each pixel the value of its colour.
 
         Parameters
         ----------
-        pixels : ndarray, shape (height, width, 3 or 4), uint8
-            The picture that was counted, or any whose colours all occur in it.
-        values : ndarray, shape (n,), uint8 or uint16
+        values : ndarray, shape (n,), uint8, uint16 or int32
             A value for each row of colors.
         workers : Workers
 
@@ -91,22 +122,46 @@ class Histogram:
         -------
         ndarray, shape (height, width), the dtype of values
         """
-        channels = pixels.shape[2]
-        flat = np.ascontiguousarray(pixels).reshape(-1)
-        found: Indices = np.empty(pixels.shape[:2], values.dtype)
-        counted_values = values[self._rows]
-        table_bits = len(self._table).bit_length() - 1
+        found = np.empty(self._shape, values.dtype)
+        ends = np.cumsum([len(part.slots) for part in self._parts])
 
-        def look_up_run(run: tuple[int, int]) -> None:
-            start, end = run
-            kernel.look_up_pixels(
-                flat[channels * start : channels * end],
-                channels,
-                self._table,
-                table_bits,
-                counted_values,
-                found.reshape(-1)[start:end],
-            )
+        def look_up_part(number: int) -> None:
+            table, slots = self._parts[number]
+            slot_values = np.empty(len(table), values.dtype)
+            kernel.label_slots(self.codes, values, table, len(table).bit_length() - 1, slot_values)
+            part = found.reshape(-1)[ends[number] - len(slots) : ends[number]]
+            kernel.look_up_slots(slots, slot_values, part)
 
-        workers.map(look_up_run, cut_range(found.size, workers.count, _LEAST_PIXELS))
+        workers.map(look_up_part, range(len(self._parts)))
         return found
+
+
+def _count_part(pixels: NDArray[np.uint8], channels: int) -> tuple[_Part, NDArray[np.uint64]]:
+    """Count pixels; also return the distinct colours, in no order, as code << 32 | count."""
+    n_pixels = len(pixels) // channels
+    slots = np.empty(n_pixels, np.int32)
+    table_bits = min(max((n_pixels // 4).bit_length(), _LEAST_TABLE_BITS), _MOST_FIRST_TABLE_BITS)
+    table = np.zeros(1 << table_bits, np.uint64)
+    pixel = known = 0
+    while True:
+        pixel, known = kernel.count_colors(
+            pixels, _spread_bits(channels), pixel, table, table_bits, known, slots
+        )
+        if pixel == n_pixels:
+            break
+        table_bits += _GROWTH_BITS
+        larger = np.zeros(1 << table_bits, np.uint64)
+        moved = np.empty(len(table), np.int32)
+        kernel.grow_table(table, larger, table_bits, moved)
+        np.take(moved, slots[:pixel], out=slots[:pixel])
+        table = larger
+    entries = np.empty(known + 1, np.uint64)
+    kernel.list_entries(table, entries)
+    return _Part(table, slots), entries[:known]
+
+
+def _sort_entries(entries: NDArray[np.uint64], channels: int) -> NDArray[np.uint64]:
+    digit_bits, passes = _DIGITS[channels]
+    scratch = np.empty_like(entries)
+    kernel.sort_entries(entries, scratch, digit_bits, np.zeros((passes, 1 << digit_bits), np.intp))
+    return scratch if passes % 2 else entries

@@ -1,34 +1,88 @@
 """Pixels in, indexed image out: the steps of quantization in their order.
 
-Owns the options and their checks, and the way from centroids to a palette of 8-bit colours.
+Owns the options and their checks, how much effort is made, and the way from centroids to a palette of
+8-bit colours.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kmcodec.checks import check_integer, check_pixels
+from kmcodec.checks import check_choice, check_colors, check_fraction, check_integer, check_pixels
 from kmcodec.image import MAX_COLORS, IndexedImage, to_indices
-from kmcodec.quantize import colorspace, lloyd
+from kmcodec.quantize import lloyd
+from kmcodec.quantize.colorspace import SPACES, ColorSpace, rank_colors, sort_palette
+from kmcodec.quantize.dither import DITHERS
+from kmcodec.quantize.grouping import Groups, group_points
 from kmcodec.quantize.histogram import Histogram
+from kmcodec.quantize.search import BATCH, Search
 from kmcodec.quantize.seeding import SEEDINGS
 from kmcodec.threads import Workers
 
+#: Ways to choose the first centroids.
+INITS = ("split", *SEEDINGS)
+
+
+class Effort(NamedTuple):
+    """Say how much is done for a lower error.
+
+    Attributes
+    ----------
+    groups : int
+        Points of the search, times the square root of K.
+    first_steps, last_steps : int
+        Lloyd steps at most before and after the swaps.
+    swaps : int
+        Swaps tried at most.
+    patience : int
+        Swaps that may fail one after the other.
+    iterations : int
+        Lloyd iterations on all colours at most.
+    """
+
+    groups: int
+    first_steps: int
+    swaps: int
+    patience: int
+    last_steps: int
+    iterations: int
+
+    @property
+    def max_steps(self) -> int:
+        """How often on_iteration is called at most."""
+        return 3 + self.first_steps + -(-self.swaps // BATCH) + self.last_steps + self.iterations
+
+
+#: Efforts, by the names that users give.
+EFFORTS = {
+    "fast": Effort(96, 4, 24, 5, 2, 1),
+    "default": Effort(224, 6, 64, 14, 4, 2),
+    "best": Effort(2048, 40, 1200, 60, 40, 20),
+}
+
+# The search is of use only while there are several points for each centroid; its time grows with the square
+# of K, and that of a step with the number of points.
+_LEAST_GROUPS_PER_COLOR = 4
+_MOST_GROUPS = 1 << 15
+_MOST_SEARCHED = 1 << 13
+
 
 class Iteration(NamedTuple):
-    """Describe one iteration of k-means.
+    """Describe one step of the search for the best centroids.
 
     Attributes
     ----------
     number : int
         0, 1, 2, ...
     inertia : float
-        Sum over all pixels of the squared error in R, G, B (0..255) against the nearest centroid; with
-        alpha the mean of that error on black and on white.
+        Sum over all pixels of the squared distance to their centroid, in units of the colour space: for
+        sRGB the squared error in R, G, B (0..255), with alpha the mean of that error on black and on
+        white; for Oklab its lightness is 0..1. During the search, near colours are taken together.
     centroids : ndarray, shape (K, 3) or (K, 4), float64
         sRGB, 0..255; with alpha premultiplied, and alpha as fourth column.
     """
@@ -42,16 +96,22 @@ def quantize(
     rgb: ArrayLike,
     n_colors: int = 64,
     *,
+    space: str = "srgb",
     init: str = "split",
+    effort: str = "default",
     seed: int = 0,
+    dither: str = "none",
+    dither_strength: float = 1.0,
+    keep: ArrayLike | None = None,
+    palette: ArrayLike | None = None,
     threads: int | None = None,
     on_iteration: Callable[[Iteration], Any] | None = None,
 ) -> IndexedImage:
     """Reduce a picture to at most n_colors colours with k-means.
 
     A picture with at most n_colors distinct colours comes back exactly. Otherwise the palette has
-    n_colors distinct colours (fewer only where colours differ in nothing that can be seen), each of
-    them used, from dark to light, and every pixel has the index of the nearest one.
+    n_colors distinct colours (fewer only where colours differ in nothing that can be seen), from dark to
+    light, and without dithering each of them is used, and every pixel has the index of the nearest one.
 
     Parameters
     ----------
@@ -60,11 +120,26 @@ def quantize(
         Not modified.
     n_colors : int, default 64
         K, 1..65536.
+    space : {"srgb", "oklab"}, default "srgb"
+        Where distances are taken: in sRGB, for the lowest error in the usual measures, or in Oklab, for the
+        least visible differences.
     init : {"split", "kmeans++", "random"}, default "split"
-        How the first centroids are chosen: by splitting the worst cluster across its principal axis; by
-        k-means++; or as the colours of random pixels.
+        How the first centroids are chosen: by splitting the cluster that gains most across its principal
+        axis; by k-means++; or as the colours of random pixels.
+    effort : {"fast", "default", "best"}, default "default"
+        How long to look for a lower error.
     seed : int, default 0
         0..2**64 - 1. For "kmeans++" and "random".
+    dither : {"none", "diffusion", "ordered"}, default "none"
+        Whether neighbouring pixels mix colours that the palette has not: by error diffusion, or with a
+        matrix, which suits pictures that move or are compressed afterwards.
+    dither_strength : float, default 1.0
+        0..1: how much of the error is made up for.
+    keep : array_like, shape (n, 3) or (n, 4), integers in 0..255, optional
+        Colours that the palette has exactly, whether used or not; n is at most n_colors.
+    palette : array_like, shape (K, 3) or (K, 4), integers in 0..255, optional
+        The whole palette, in the order that it will have. There is no k-means then, and n_colors, init,
+        effort, seed and keep do not count.
     threads : int, optional
         Default: all processors. The result does not depend on it.
     on_iteration : callable, optional
@@ -79,81 +154,192 @@ def quantize(
     TypeError, ValueError
         If an argument has the wrong type, or is out of range.
     """
-    pixels = _drop_opaque_alpha(check_pixels(rgb))
+    pixels = drop_opaque_alpha(check_pixels(rgb))
     n_colors = check_integer("n_colors", n_colors, 1, MAX_COLORS)
     seed = check_integer("seed", seed, 0, 2**64 - 1)
-    if init not in SEEDINGS:
-        raise ValueError(f"init must be one of {', '.join(map(repr, SEEDINGS))}, found {init!r}")
+    check_choice("init", init, INITS)
+    color_space = SPACES[check_choice("space", space, SPACES)]
+    plan = EFFORTS[check_choice("effort", effort, EFFORTS)]
+    check_choice("dither", dither, ("none", *DITHERS))
+    strength = round(256 * check_fraction("dither_strength", dither_strength))
+    fixed = None
+    if palette is not None:
+        fixed = drop_opaque_alpha(check_colors("palette", palette))
+    elif keep is not None:
+        fixed = drop_opaque_alpha(check_colors("keep", keep))
+        fixed = fixed[np.sort(np.unique(fixed, axis=0, return_index=True)[1])]
+        if len(fixed) > n_colors:
+            raise ValueError(f"keep has {len(fixed)} colours, more than n_colors, which is {n_colors}")
+    if fixed is None:
+        fixed = np.zeros((0, pixels.shape[2]), np.uint8)
+    channels = max(pixels.shape[2], fixed.shape[1])
+    pixels, fixed = _add_alpha(pixels, channels), _add_alpha(fixed, channels)
     with Workers(threads) as workers:
-        histogram = Histogram.count(pixels)
-        colors = histogram.colors
-        if len(colors) <= n_colors:
-            palette, labels = _take_all(colors)
+        histogram = Histogram.count(pixels, workers)
+        points = color_space.to_points(histogram.colors)
+        if palette is not None:
+            found, labels = fixed, _find_nearest(histogram, points, color_space.to_points(fixed), workers)
         else:
-            tree = lloyd.PointTree(colorspace.to_points(colors), histogram.counts, workers)
-            centroids = SEEDINGS[init](tree.points, tree.weights, n_colors, seed)
-            centroids = lloyd.refine_centroids(tree, centroids, _translate(on_iteration, colors.shape[1]))
-            palette, labels = _round_to_palette(tree, colors, centroids, n_colors)
-        indices = histogram.look_up(pixels, to_indices(labels, len(palette)), workers)
-    return IndexedImage(_drop_opaque_alpha(palette), indices)
+            tell = _translate(on_iteration, color_space, channels)
+            options = Options(n_colors, plan, init, seed, fixed, color_space, tell)
+            found, labels = _find_palette(histogram, points, options, workers)
+        if dither == "none":
+            indices = histogram.look_up(to_indices(labels, len(found)), workers)
+        else:
+            indices = DITHERS[dither](
+                histogram,
+                points,
+                labels,
+                color_space.to_points(found),
+                rank_colors(found),
+                strength,
+                to_indices(labels[:0], len(found)).dtype,
+                workers,
+            )
+    return IndexedImage(drop_opaque_alpha(found), indices)
 
 
-def _drop_opaque_alpha(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+class Options(NamedTuple):
+    """Hold what is asked of a palette: the arguments of quantize, checked."""
+
+    n_colors: int
+    effort: Effort
+    init: str
+    seed: int
+    fixed: NDArray[np.uint8]
+    space: ColorSpace
+    on_step: Callable[[int, NDArray[np.int16]], None] | None
+
+
+def drop_opaque_alpha(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return colors, of shape (..., 3) or (..., 4), without a fourth channel that is 255 everywhere."""
     if colors.shape[-1] == 4 and (colors[..., 3] == 255).all():
         return colors[..., :3]
     return colors
 
 
-def _take_all(colors: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-    """Return distinct colours as a palette, and the index of each."""
-    palette = colorspace.sort_palette(colors)
-    labels = np.empty(len(colors), np.intp)
-    labels[_lexical_order(colors)] = _lexical_order(palette)
-    return palette, labels
-
-
-def _lexical_order(colors: NDArray[np.uint8]) -> NDArray[np.intp]:
-    return np.lexsort(colors.T[::-1])
+def _add_alpha(colors: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """Return colors, of shape (..., 3) or (..., 4), with as many channels; a new alpha is opaque."""
+    if colors.shape[-1] == channels:
+        return colors
+    return np.concatenate([colors, np.full((*colors.shape[:-1], 1), 255, np.uint8)], axis=-1)
 
 
 def _translate(
-    on_iteration: Callable[[Iteration], Any] | None, channels: int
-) -> Callable[[lloyd.Iteration], None] | None:
-    """Return a callback for lloyd that tells on_iteration in the units of colours."""
+    on_iteration: Callable[[Iteration], Any] | None, space: ColorSpace, channels: int
+) -> Callable[[int, NDArray[np.int16]], None] | None:
+    """Return a callback for the search that tells on_iteration in the units of colours."""
     if on_iteration is None:
         return None
+    number = 0
 
-    def tell(iteration: lloyd.Iteration) -> None:
-        on_iteration(
-            Iteration(
-                iteration.number,
-                iteration.inertia / colorspace.SCALE**2,
-                colorspace.describe_points(iteration.centroids, channels),
-            )
-        )
+    def tell(inertia: int, centroids: NDArray[np.int16]) -> None:
+        nonlocal number
+        described = space.describe_points(centroids, channels)
+        on_iteration(Iteration(number, inertia / space.scale**2, described))
+        number += 1
 
     return tell
 
 
+def _count_groups(n_colors: int, effort: Effort) -> int:
+    if n_colors > _MOST_SEARCHED:
+        return n_colors
+    n_groups = min(effort.groups * math.isqrt(n_colors), _MOST_GROUPS)
+    return max(n_groups, _LEAST_GROUPS_PER_COLOR * n_colors)
+
+
+def _find_nearest(
+    histogram: Histogram, points: NDArray[np.int16], centroids: NDArray[np.int16], workers: Workers
+) -> NDArray[np.int32]:
+    """Return for each colour the index of the nearest centroid."""
+    n_groups = _count_groups(min(len(centroids), _MOST_SEARCHED), EFFORTS["default"])
+    groups, _ = group_points(histogram.codes, points, histogram.counts, n_groups)
+    return lloyd.assign(groups, centroids, workers).labels
+
+
+def _find_palette(
+    histogram: Histogram, points: NDArray[np.int16], options: Options, workers: Workers
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return a palette, and for each colour the index of the nearest."""
+    palette, places = sort_palette(np.concatenate([options.fixed, histogram.colors]))
+    if len(palette) <= options.n_colors:
+        return palette, places[len(options.fixed) :]
+    n_groups = _count_groups(options.n_colors, options.effort)
+    groups, weights = group_points(histogram.codes, points, histogram.counts, n_groups)
+    centroids, labels = _find_centroids(groups, weights, options, workers)
+    return _round_to_palette(groups, histogram.colors, centroids, labels, options, workers)
+
+
+def _find_centroids(
+    groups: Groups, group_weights: NDArray[np.int64], options: Options, workers: Workers
+) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
+    """Return centroids, the fixed ones first, and for each point the label of one that is near."""
+    n_colors, effort = options.n_colors, options.effort
+    first = options.space.to_points(options.fixed)
+    n_fixed = len(first)
+    if options.init != "split":
+        drawn = SEEDINGS[options.init](groups.points, groups.weights, n_colors, options.seed)
+        first = np.concatenate([first, drawn[: n_colors - n_fixed]])
+    elif n_colors > _MOST_SEARCHED:
+        # The groups themselves are as good a start as can be had in reasonable time.
+        first = np.concatenate([first, groups.centers[: n_colors - n_fixed]])
+    elif n_fixed == 0:
+        first = groups.centers[:1]
+    assignment = lloyd.assign(groups, first, workers)
+    centroids, labels = first, assignment.labels
+    if n_colors <= _MOST_SEARCHED:
+        search = Search(groups.centers, group_weights, options.on_step)
+        search.start(first, labels[groups.starts[:-1]], n_colors, n_fixed)
+        search.iterate(effort.first_steps)
+        search.swap(effort.swaps, effort.patience)
+        search.iterate(effort.last_steps)
+        centroids, labels = search.centroids, np.repeat(search.labels, np.diff(groups.starts))
+    centroids, assignment = lloyd.refine_centroids(
+        groups,
+        centroids,
+        labels,
+        workers,
+        max_iterations=effort.iterations,
+        n_fixed=n_fixed,
+        on_iteration=options.on_step,
+    )
+    return centroids, assignment.labels
+
+
 def _round_to_palette(
-    tree: lloyd.PointTree, colors: NDArray[np.uint8], centroids: NDArray[np.int16], n_colors: int
-) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-    """Return a palette of n_colors 8-bit colours, all used, and the index of the nearest for each colour.
+    groups: Groups,
+    colors: NDArray[np.uint8],
+    centroids: NDArray[np.int16],
+    labels: NDArray[np.int32],
+    options: Options,
+    workers: Workers,
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return a palette of 8-bit colours, all used but the fixed ones, and the nearest for each colour.
 
     Rounding can make centroids equal, or leave one without points. Then the worst-served colours of the
     picture take the free places. This ends, since each round lowers the error.
     """
-    palette = colorspace.to_colors(centroids, colors.shape[1])
+    n_fixed = len(options.fixed)
+    palette = options.space.to_colors(centroids, colors.shape[1])
+    palette[:n_fixed] = options.fixed
     while True:
-        palette = colorspace.sort_palette(palette)
-        points = colorspace.to_points(palette)
-        labels = tree.assign(points)
-        used = np.zeros(len(palette), np.bool_)
-        used[labels] = True
-        free = n_colors - int(used.sum())
-        worst = tree.find_worst(points, labels, free) if free else np.empty(0, np.intp)
-        palette = palette[used]
+        palette, places = sort_palette(palette)
+        points = options.space.to_points(palette)
+        assignment = lloyd.sum_clusters(groups, places[labels], len(points))
+        lloyd.reassign(groups, points, assignment, workers)
+        kept = assignment.weights > 0
+        kept[places[:n_fixed]] = True
+        labels = assignment.labels
+        if not kept.all():
+            labels = (np.cumsum(kept, dtype=np.int32) - 1)[labels]
+            palette = palette[kept]
+        free = options.n_colors - len(palette)
+        if free == 0:
+            return palette, labels
+        worst = lloyd.find_worst(groups, points[kept], labels, free)
         if len(worst) == 0:
-            return palette, (np.cumsum(used) - 1)[labels]
-        palette = np.vstack([palette, colors[worst]])
+            return palette, labels
+        # The fixed colours first, as above.
+        palette = np.concatenate([options.fixed, palette, colors[worst]])
+        labels = labels + np.int32(n_fixed)

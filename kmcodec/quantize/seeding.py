@@ -1,4 +1,4 @@
-"""Choose the first centroids: by splitting, by k-means++, or at random.
+"""Draw the first centroids: by k-means++, or at random.
 
 Owns the random numbers, which are its own, since those of libraries change between releases. Knows
 nothing of iterations or of colours.
@@ -6,14 +6,12 @@ nothing of iterations or of colours.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kmcodec.kernels import distances as distances_kernel
-from kmcodec.kernels import splitting as splitting_kernel
 
 _MASK = 2**64 - 1
 
@@ -94,42 +92,8 @@ def seed_plus_plus(
     return points[chosen]
 
 
-def seed_split(
-    points: NDArray[np.int16], weights: NDArray[np.int64], n_centroids: int, seed: int = 0
-) -> NDArray[np.int16]:
-    """Split the cluster of greatest squared error, again and again, at its mean across its principal axis.
-
-    Divisive clustering as in Su and Dy, "In search of deterministic methods for initializing k-means and
-    Gaussian mixture clustering", Intelligent Data Analysis 11(4), 2007 (PCA-Part). Nothing in it is random.
-    Parameters and result are those of seed_plus_plus; seed is not used.
-    """
-    members = np.arange(len(points), dtype=np.int32)
-    covariance = np.empty((4, 4), np.int64)
-
-    def measure(first: int, end: int) -> tuple[int, int, int, NDArray[np.int64], NDArray[np.int64]]:
-        moments, axis = np.empty(6, np.int64), np.empty(4, np.int64)
-        splitting_kernel.measure_cluster(points, weights, members, first, end, moments, covariance, axis)
-        # The error first, negative since heapq gives the least; then a number that no two share.
-        return -int(moments[5]), first, end, moments, axis
-
-    heap = [measure(0, len(points))]
-    while len(heap) < n_centroids and heap[0][0] < 0:
-        _, first, end, moments, axis = heapq.heappop(heap)
-        middle = splitting_kernel.split_cluster(points, members, first, end, moments, axis)
-        heapq.heappush(heap, measure(first, middle))
-        heapq.heappush(heap, measure(middle, end))
-    moments = np.array([cluster[3] for cluster in sorted(heap, key=lambda cluster: cluster[1])])
-    return divide_rounded(moments[:, 1:5], moments[:, :1]).astype(np.int16)
-
-
-def divide_rounded(sums: NDArray[np.int64], weights: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return sums / weights, rounded to nearest, ties up."""
-    return (2 * sums + weights) // (2 * weights)
-
-
-#: Ways to choose first centroids, by the names that users give.
+#: Ways to draw first centroids, by the names that users give; the third way, "split", is that of search.
 SEEDINGS: dict[str, Callable[[NDArray[np.int16], NDArray[np.int64], int, int], NDArray[np.int16]]] = {
-    "split": seed_split,
     "kmeans++": seed_plus_plus,
     "random": seed_random,
 }

@@ -1,0 +1,104 @@
+"""Pixels -> indices, so that areas show colours that the palette has not.
+
+Owns the two ways to dither and their matrix. Works on points, in the space in which distances are taken, and
+against any palette.
+
+Source: R. W. Floyd and L. Steinberg, "An adaptive algorithm for spatial greyscale", Proc. SID 17(2), 1976,
+with the serpentine and perturbed weights of R. A. Ulichney, "Dithering with blue noise", Proc. IEEE 76(1),
+1988; B. E. Bayer, "An optimum method for two-level rendition of continuous-tone pictures", ICC 1973, with
+mixtures of any palette entries as in T. Knoll's pattern dithering (US patent 6,606,166, expired).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmcodec.image import Indices
+from kmcodec.kernels import dithering as kernel
+from kmcodec.quantize.histogram import Histogram
+from kmcodec.quantize.lloyd import list_neighbors
+from kmcodec.threads import Workers, cut_range
+
+# Parts of a mixture: shades between two palette entries.
+_PARTS = 16
+
+# What is worth a thread: colours to plan, rows to fill (of any length).
+_LEAST_COLORS = 1 << 12
+_LEAST_ROWS = 64
+
+
+def _make_matrix() -> NDArray[np.uint8]:
+    """Return Bayer's matrix of order 8, its thresholds in 0.._PARTS - 1."""
+    matrix = np.zeros((1, 1), np.int64)
+    for _ in range(3):
+        matrix = np.block([[4 * matrix, 4 * matrix + 2], [4 * matrix + 3, 4 * matrix + 1]])
+    return (matrix * _PARTS // matrix.size).astype(np.uint8)
+
+
+def _diffuse(
+    histogram: Histogram,
+    points: NDArray[np.int16],
+    labels: NDArray[np.int32],
+    palette: NDArray[np.int16],
+    ranks: NDArray[np.int32],
+    strength: int,
+    dtype: type,
+    workers: Workers,
+) -> Indices:
+    rows = histogram.look_up(np.arange(len(points), dtype=np.int32), workers)
+    indices = np.empty(rows.shape, dtype)
+    kernel.diffuse_errors(
+        points,
+        labels,
+        rows,
+        palette,
+        list_neighbors(palette, workers),
+        np.stack([palette.min(axis=0), palette.max(axis=0)]),
+        strength,
+        np.zeros((2, rows.shape[1] + 2, 4), np.int32),
+        indices,
+    )
+    return indices
+
+
+def _order(
+    histogram: Histogram,
+    points: NDArray[np.int16],
+    labels: NDArray[np.int32],
+    palette: NDArray[np.int16],
+    ranks: NDArray[np.int32],
+    strength: int,
+    dtype: type,
+    workers: Workers,
+) -> Indices:
+    mixtures: Indices = np.empty((len(points), _PARTS), dtype)
+    neighbors = list_neighbors(palette, workers)
+    box = np.stack([palette.min(axis=0), palette.max(axis=0)])
+
+    def plan_run(run: tuple[int, int]) -> None:
+        part = slice(*run)
+        kernel.plan_mixtures(
+            points[part], labels[part], palette, neighbors, box, ranks, strength, mixtures[part]
+        )
+
+    workers.map(plan_run, cut_range(len(points), workers.count, _LEAST_COLORS))
+    rows = histogram.look_up(np.arange(len(points), dtype=np.int32), workers)
+    indices = np.empty(rows.shape, dtype)
+    matrix = _make_matrix()
+
+    def place_run(run: tuple[int, int]) -> None:
+        part = slice(*run)
+        kernel.place_mixtures(rows[part], mixtures, matrix, run[0], indices[part])
+
+    workers.map(place_run, cut_range(len(rows), workers.count, _LEAST_ROWS))
+    return indices
+
+
+#: Ways to dither, by the names that users give. All take the histogram of a picture; the points of its
+#: colours, shape (n, 4), int16, and the nearest palette entry of each, shape (n,), int32; the points of the
+#: palette, shape (K, 4), int16, and the rank of each entry by lightness, shape (K,), int32; the strength,
+#: 0..256; the dtype of indices; workers. All return indices, shape (height, width).
+DITHERS: dict[str, Callable[..., Indices]] = {"diffusion": _diffuse, "ordered": _order}
