@@ -293,10 +293,14 @@ def assign(
                         n_candidates += 1
                     k += 1
                 if k == room and not complete:
-                    # The list ended too soon: compare all.
+                    # The list ended too soon: all that are not farther than a by the group's diameter.
+                    limit = _root(least) + 2 * radius
+                    limit *= limit
+                    n_candidates = 0
                     for b in range(n_centroids):
-                        candidates[b] = b
-                    n_candidates = n_centroids
+                        if _distance(centers, g, centroids, b) <= limit:
+                            candidates[n_candidates] = b
+                            n_candidates += 1
             if n_candidates == 1:
                 for i in range(starts[g], starts[g + 1]):
                     if labels[i] != a:

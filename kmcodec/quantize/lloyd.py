@@ -21,11 +21,12 @@ from kmcodec.threads import Workers, cut_range
 
 # Neighbours that are listed of each centroid. In three dimensions a centroid touches about 15 others; where
 # the list is too short, all centroids are compared.
-_NEIGHBORS = 48
+_NEIGHBORS = 32
 
-# What is worth a thread: groups of points to assign, centroids whose neighbours are listed.
-_LEAST_GROUPS = 1 << 10
-_LEAST_CENTROIDS = 1 << 9
+# What is worth a thread, which takes about a millisecond to wake up: points to assign, centroids whose
+# neighbours are listed.
+_LEAST_POINTS = 1 << 16
+_LEAST_CENTROIDS = 1 << 10
 
 
 class Assignment(NamedTuple):
@@ -118,7 +119,9 @@ def reassign(groups: Groups, centroids: NDArray[np.int16], assignment: Assignmen
         kernel.assign(*groups, *run, centroids, neighbors, assignment.labels, candidates, changes)
         return changes
 
-    for changes in workers.map(assign_run, cut_range(len(groups.centers), workers.count, _LEAST_GROUPS)):
+    n_groups = len(groups.centers)
+    least = -(-_LEAST_POINTS * n_groups // len(groups.points))
+    for changes in workers.map(assign_run, cut_range(n_groups, workers.count, least)):
         assignment.totals[:] += changes
 
 

@@ -60,9 +60,9 @@ class Effort(NamedTuple):
 
 #: Efforts, by the names that users give.
 EFFORTS = {
-    "fast": Effort(96, 4, 24, 5, 2, 1),
-    "default": Effort(224, 6, 64, 14, 4, 2),
-    "best": Effort(2048, 40, 1200, 60, 40, 20),
+    "fast": Effort(96, 3, 12, 5, 2, 1),
+    "default": Effort(224, 4, 40, 14, 8, 1),
+    "best": Effort(640, 20, 1500, 200, 40, 20),
 }
 
 # The search is of use only while there are several points for each centroid; its time grows with the square
@@ -262,9 +262,10 @@ def _find_palette(
     histogram: Histogram, points: NDArray[np.int16], options: Options, workers: Workers
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return a palette, and for each colour the index of the nearest."""
-    palette, places = sort_palette(np.concatenate([options.fixed, histogram.colors]))
-    if len(palette) <= options.n_colors:
-        return palette, places[len(options.fixed) :]
+    if len(histogram.colors) <= options.n_colors:
+        palette, places = sort_palette(np.concatenate([options.fixed, histogram.colors]))
+        if len(palette) <= options.n_colors:
+            return palette, places[len(options.fixed) :]
     n_groups = _count_groups(options.n_colors, options.effort)
     groups, weights = group_points(histogram.codes, points, histogram.counts, n_groups)
     centroids, labels = _find_centroids(groups, weights, options, workers)
@@ -286,8 +287,10 @@ def _find_centroids(
         first = np.concatenate([first, groups.centers[: n_colors - n_fixed]])
     elif n_fixed == 0:
         first = groups.centers[:1]
-    assignment = lloyd.assign(groups, first, workers)
-    centroids, labels = first, assignment.labels
+    labels = np.zeros(len(groups.points), np.int32)
+    if len(first) > 1:
+        labels = lloyd.assign(groups, first, workers).labels
+    centroids = first
     if n_colors <= _MOST_SEARCHED:
         search = Search(groups.centers, group_weights, options.on_step)
         search.start(first, labels[groups.starts[:-1]], n_colors, n_fixed)
