@@ -99,7 +99,7 @@ def _parse_hex(data: bytes) -> NDArray[np.uint8]:
             raise PaletteError(f"line {number}: {error}") from None
     if any(len(color) == 4 for color in colors):
         colors = [(*color, 255)[:4] for color in colors]
-    return np.array(colors, np.uint8).reshape(len(colors), -1)
+    return np.array(colors, np.uint8).reshape(len(colors), -1 if colors else 3)
 
 
 def _parse_act(data: bytes) -> NDArray[np.uint8]:

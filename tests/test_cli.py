@@ -106,6 +106,33 @@ def test_options_reach_the_library(folder: Path) -> None:
     assert arguments.DITHERS == ("none", *DITHERS)
 
 
+def test_options_of_quantization(folder: Path) -> None:
+    """Space, effort, dithering and colours to keep mean what they mean in Python."""
+    words = ["-k", "9", "--space", "oklab", "--effort", "best", "--dither", "diffusion"]
+    words += ["--dither-strength", "0.5", "--keep", "#ff0010", "--keep", "00ff20", "--keep", "#ff0010ff"]
+    succeed(folder, "encode", "photo.png", *words)
+    expected = kmcodec.encode(
+        photo(),
+        9,
+        space="oklab",
+        effort="best",
+        dither="diffusion",
+        dither_strength=0.5,
+        keep=[(255, 0, 16), (0, 255, 32)],
+    )
+    assert expected == (folder / "photo.kmq").read_bytes()
+
+
+def test_given_palettes(folder: Path) -> None:
+    """A palette from a file is taken as it is; several pictures can have one palette."""
+    (folder / "four.hex").write_text("000000\n#ffffff\nff0000\n0000ff\n")
+    succeed(folder, "encode", "photo.png", "--palette", "four.hex", "-o", "a.kmq")
+    expected = kmcodec.encode(photo(), palette=[(0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 0, 255)])
+    assert expected == (folder / "a.kmq").read_bytes()
+    succeed(folder, "encode", "photo.png", "--palette", "a.kmq", "-o", "b.kmq")
+    assert expected == (folder / "b.kmq").read_bytes()
+
+
 def test_pipes(folder: Path) -> None:
     """A dash is standard input or output; standard input goes to standard output by default."""
     picture = (folder / "photo.png").read_bytes()
@@ -246,6 +273,9 @@ def test_input_is_never_the_output(folder: Path) -> None:
         (["encode", "folder.png"], "folder.png: Is a directory"),
         (["encode", "photo.png", "-o", "no/such/out.kmq"], "no/such/out.kmq: its folder does not exist"),
         (["encode", "photo.png", "-o", "folder.png"], "folder.png: is a folder"),
+        (["encode", "photo.png", "--palette", "missing.gpl"], "missing.gpl: No such file or directory"),
+        (["encode", "photo.png", "--palette", "text.png"], "text.png: not a picture of a known format"),
+        (["encode", "photo.png", "--palette", "folder.png"], "folder.png: Is a directory"),
         (["decode", "text.png", "-o", "x.png"], "text.png: signature at offset 0: expected 89 4b 4d 51"),
         (["decode", "empty.png", "-o", "x.png"], "empty.png: signature at offset 0"),
         (["decode", "folder.png", "-o", "x.png"], "folder.png: Is a directory"),
@@ -275,6 +305,12 @@ def test_what_the_data_or_the_file_system_refuse(folder: Path, words: list[str],
         (["encode", "photo.png", "--init", "best"], "invalid choice: 'best'"),
         (["encode", "photo.png", "--seed", "-1"], "--seed"),
         (["encode", "photo.png", "--json", "-o", "-"], "standard output"),
+        (["encode", "photo.png", "--effort", "all"], "invalid choice: 'all'"),
+        (["encode", "photo.png", "--dither-strength", "2"], "must be a number of 0..1, found '2'"),
+        (["encode", "photo.png", "--keep", "red"], "expected a colour as #rrggbb or #rrggbbaa, found 'red'"),
+        (["encode", "photo.png", "-k", "1", "--keep", "000000", "--keep", "ffffff"], "--keep asks for 2"),
+        (["encode", "photo.png", "--palette", "a.gpl", "-k", "4"], "does not go with -k"),
+        (["encode", "photo.png", "--palette", "a.gpl", "--keep", "000000"], "does not go with --keep"),
         (["report", "-", "-"], "standard input"),
     ],
 )

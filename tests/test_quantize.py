@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support import photo, pictures, squared_distances
+from support import SAMPLES, photo, pictures, squared_distances
 
 import kmcodec
+from kmcodec.pictures import load_picture
 from kmcodec.quantize import lloyd, seeding
 from kmcodec.quantize.colorspace import SPACES
 from kmcodec.quantize.grouping import Groups, group_points
@@ -185,31 +187,111 @@ def test_splitting_is_a_better_start_than_chance() -> None:
     assert first_inertia() < min(others)
 
 
-@pytest.mark.parametrize("init", INITS)
-def test_threads_do_not_show(init: str) -> None:
+def crop(name: str, side: int = 48) -> NDArray[np.uint8]:
+    """Return the middle of one of the samples."""
+    pixels = load_picture(SAMPLES / name)
+    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
+    return pixels[top : top + side, left : left + side]
+
+
+#: Sets of options that between them use everything that makes a file.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "16": {"n_colors": 16},
+    "256": {"n_colors": 256},
+    "fast": {"n_colors": 24, "effort": "fast"},
+    "best": {"n_colors": 8, "effort": "best"},
+    "oklab": {"n_colors": 12, "space": "oklab"},
+    "kmeans++": {"n_colors": 12, "init": "kmeans++", "seed": 5},
+    "random": {"n_colors": 12, "init": "random", "seed": 6, "strip_rows": 7},
+    "diffusion": {"n_colors": 6, "dither": "diffusion"},
+    "ordered": {"n_colors": 6, "dither": "ordered", "dither_strength": 0.8},
+    "keep": {"n_colors": 9, "keep": [(255, 0, 0), (1, 2, 3)]},
+    "palette": {"palette": [(0, 0, 0), (90, 80, 70), (200, 210, 220)], "dither": "diffusion"},
+}
+PICTURES = ("chelsea.png", "chart.png", "icon.png")
+
+#: SHA-256 of the files, the first 16 digits. They change only when the encoder is meant to change.
+PINS = {
+    "chelsea.png default": "775e33311c6ed242",
+    "chelsea.png 16": "4fe05d0b7d4cdd36",
+    "chelsea.png 256": "a7d82ef73cb602d4",
+    "chelsea.png fast": "34b3efd493975576",
+    "chelsea.png best": "c3ec12733275c2e5",
+    "chelsea.png oklab": "00558cc57a5fcd33",
+    "chelsea.png kmeans++": "8bc4d361a1ca0f73",
+    "chelsea.png random": "e4c2b2c271426a74",
+    "chelsea.png diffusion": "e5d9c032afc77695",
+    "chelsea.png ordered": "5cc4fbad7f7559aa",
+    "chelsea.png keep": "f6b39f2dad454f3f",
+    "chelsea.png palette": "2405f2fe1252bc45",
+    "chart.png default": "64f3a9649b7c7c2e",
+    "chart.png 16": "5edf9d3e634ee5b5",
+    "chart.png 256": "64f3a9649b7c7c2e",
+    "chart.png fast": "c8ab3b81db48e46d",
+    "chart.png best": "47b7534c07032a10",
+    "chart.png oklab": "64708a5e6ad3225c",
+    "chart.png kmeans++": "77268a4e732a07f5",
+    "chart.png random": "7e55273e5d34412b",
+    "chart.png diffusion": "2bd918e2fd9d8176",
+    "chart.png ordered": "25919750f246cc0f",
+    "chart.png keep": "697aa34da9acbc0c",
+    "chart.png palette": "df133ca4c35f152a",
+    "icon.png default": "27119761dc289a56",
+    "icon.png 16": "a0f3f7372d122d65",
+    "icon.png 256": "440be656b68dc532",
+    "icon.png fast": "31f69e7ae8dc863f",
+    "icon.png best": "cc4aee8f9a9b7fd9",
+    "icon.png oklab": "1d8c424088065869",
+    "icon.png kmeans++": "4e11589a821c17f2",
+    "icon.png random": "9233899709d46a98",
+    "icon.png diffusion": "d31a80b8a40167af",
+    "icon.png ordered": "8e1b48e722aef6ad",
+    "icon.png keep": "f152e20c1879c883",
+    "icon.png palette": "a6b580534eb9151b",
+}
+
+
+def hash_all() -> dict[str, str]:
+    """Return the hash of each picture and set of options."""
+    return {
+        f"{name} {label}": hashlib.sha256(kmcodec.encode(crop(name), **options)).hexdigest()[:16]
+        for name in PICTURES
+        for label, options in OPTIONS.items()
+    }
+
+
+def test_encoded_files_are_pinned() -> None:
+    """The same bytes on every machine."""
+    assert hash_all() == PINS
+
+
+@pytest.mark.parametrize("label", OPTIONS)
+def test_threads_do_not_show(label: str) -> None:
     """The number of threads never shows in the result."""
-    pixels = photo(128, 160)
-    encoded = {kmcodec.encode(pixels, 40, init=init, seed=5, threads=n) for n in (1, 2, 3, 4, 8, None)}
-    assert len(encoded) == 1
+    # Large enough for every step to be given to several threads, and of many colours.
+    pixels = np.random.default_rng(3).integers(0, 256, (768, 1408, 3), np.uint8)
+    pixels = pixels // 3 + np.arange(1408, dtype=np.uint8)[:, None] // 16
+    options = {"n_colors": 40, **OPTIONS[label]}
+    assert len({kmcodec.encode(pixels, threads=n, **options) for n in (1, 2, 3, 8)}) == 1
 
 
-@pytest.mark.parametrize("channels", [3, 4])
-def test_uncompiled_kernels_give_the_same_bytes(channels: int, tmp_path: Path) -> None:
+def test_uncompiled_kernels_give_the_same_bytes(tmp_path: Path) -> None:
     """Compiled or not, the same bytes."""
-    pixels = photo(24, 32)
-    if channels == 4:
-        pixels = np.dstack([pixels, photo(24, 32, seed=1)[:, :, 0]])
-    np.save(tmp_path / "pixels.npy", pixels)
     code = (
-        "import sys, numpy, kmcodec; pixels = numpy.load('pixels.npy');"
-        f"data = b''.join(kmcodec.encode(pixels, 16, init=init, strip_rows=5) for init in {INITS});"
-        "assert not kmcodec.COMPILED; sys.stdout.buffer.write(data)"
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "import kmcodec, test_quantize; assert not kmcodec.COMPILED; print(test_quantize.hash_all())"
     )
     environment = {**os.environ, "KMCODEC_UNCOMPILED": "1", "KMCODEC_REQUIRE_COMPILED": "0"}
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, cwd=tmp_path, env=environment, check=True
+        [sys.executable, "-c", code, str(Path(__file__).parent)],
+        capture_output=True,
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        text=True,
     )
-    assert b"".join(kmcodec.encode(pixels, 16, init=init, strip_rows=5) for init in INITS) == run.stdout
+    assert str(PINS) == run.stdout.strip()
 
 
 def test_required_compilation_is_required(tmp_path: Path) -> None:

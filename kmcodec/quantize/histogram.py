@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from kmcodec.kernels import histogram as kernel
 from kmcodec.threads import Workers, cut_range
 
-# A full table grows fourfold. A new one has room for an eighth of the pixels to be different colours, but
-# for no more than fit the nearest caches.
+# A full table grows fourfold. A new one has room for a quarter of the pixels to be different colours, but
+# for no more than fit the nearer caches.
 _LEAST_TABLE_BITS = 8
-_MOST_FIRST_TABLE_BITS = 17
+_MOST_FIRST_TABLE_BITS = 18
 _GROWTH_BITS = 2
 
 # Pixels that are counted in about the time that it takes to hand them to a thread, and to join what the
 # threads have counted.
-_LEAST_COUNTED = 1 << 18
+_LEAST_COUNTED = 1 << 19
 
 # Counters have 32 bits, and so have slots.
 _MOST_COUNTED = (1 << 31) - 1
@@ -140,7 +140,7 @@ def _count_part(pixels: NDArray[np.uint8], channels: int) -> tuple[_Part, NDArra
     """Count pixels; also return the distinct colours, in no order, as code << 32 | count."""
     n_pixels = len(pixels) // channels
     slots = np.empty(n_pixels, np.int32)
-    table_bits = min(max((n_pixels // 4).bit_length(), _LEAST_TABLE_BITS), _MOST_FIRST_TABLE_BITS)
+    table_bits = min(max((n_pixels // 3).bit_length(), _LEAST_TABLE_BITS), _MOST_FIRST_TABLE_BITS)
     table = np.zeros(1 << table_bits, np.uint64)
     pixel = known = 0
     while True:
@@ -153,7 +153,7 @@ def _count_part(pixels: NDArray[np.uint8], channels: int) -> tuple[_Part, NDArra
         larger = np.zeros(1 << table_bits, np.uint64)
         moved = np.empty(len(table), np.int32)
         kernel.grow_table(table, larger, table_bits, moved)
-        np.take(moved, slots[:pixel], out=slots[:pixel])
+        slots[:pixel] = moved[slots[:pixel]]
         table = larger
     entries = np.empty(known + 1, np.uint64)
     kernel.list_entries(table, entries)

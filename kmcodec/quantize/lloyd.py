@@ -25,7 +25,7 @@ _NEIGHBORS = 32
 
 # What is worth a thread, which takes about a millisecond to wake up: points to assign, centroids whose
 # neighbours are listed.
-_LEAST_POINTS = 1 << 16
+_LEAST_POINTS = 1 << 17
 _LEAST_CENTROIDS = 1 << 10
 
 

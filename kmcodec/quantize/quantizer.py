@@ -280,7 +280,8 @@ def _find_centroids(
     first = options.space.to_points(options.fixed)
     n_fixed = len(first)
     if options.init != "split":
-        drawn = SEEDINGS[options.init](groups.points, groups.weights, n_colors, options.seed)
+        n_drawn = min(n_colors, len(groups.points))
+        drawn = SEEDINGS[options.init](groups.points, groups.weights, n_drawn, options.seed)
         first = np.concatenate([first, drawn[: n_colors - n_fixed]])
     elif n_colors > _MOST_SEARCHED:
         # The groups themselves are as good a start as can be had in reasonable time.
