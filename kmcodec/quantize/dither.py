@@ -38,6 +38,19 @@ def _make_matrix() -> NDArray[np.uint8]:
     return (matrix * _PARTS // matrix.size).astype(np.uint8)
 
 
+def _find_box(palette: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Return the least and greatest coordinates that a pixel and its neighbours' errors may come to.
+
+    A little outside the palette's: to aim at a colour beyond its most extreme ones helps to come near to
+    colours between them and the picture's own extremes, but errors that nothing can make up for must not
+    pile up.
+    """
+    least, greatest = palette.min(axis=0).astype(np.int32), palette.max(axis=0).astype(np.int32)
+    margin = (greatest - least) // 4
+    limits = np.iinfo(np.int16)
+    return np.clip([least - margin, greatest + margin], limits.min, limits.max).astype(np.int16)
+
+
 def _diffuse(
     histogram: Histogram,
     points: NDArray[np.int16],
@@ -56,7 +69,7 @@ def _diffuse(
         rows,
         palette,
         list_neighbors(palette, workers),
-        np.stack([palette.min(axis=0), palette.max(axis=0)]),
+        _find_box(palette),
         strength,
         np.zeros((2, rows.shape[1] + 2, 4), np.int32),
         indices,
@@ -76,7 +89,7 @@ def _order(
 ) -> Indices:
     mixtures: Indices = np.empty((len(points), _PARTS), dtype)
     neighbors = list_neighbors(palette, workers)
-    box = np.stack([palette.min(axis=0), palette.max(axis=0)])
+    box = _find_box(palette)
 
     def plan_run(run: tuple[int, int]) -> None:
         part = slice(*run)
