@@ -56,7 +56,7 @@ COVARIANCE_BITS = cython.declare(cython.int, 40)
 FARTHEST = cython.declare(cython.int, 0x7FFFFFFF)
 # More than any cost, and small enough to add half of it.
 DEAREST = cython.declare(cython.longlong, 0x2AAAAAAAAAAAAAAA)
-HALF_WORD = cython.declare(cython.longlong, 0x80000000)
+LARGE_WEIGHT = cython.declare(cython.longlong, 0x20000000)
 
 
 @cython.cfunc
@@ -96,16 +96,19 @@ def _divide_rounded(total: cython.longlong, weight: cython.longlong) -> cython.l
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _half_harmonic_mean(w1: cython.longlong, w2: cython.longlong) -> cython.longlong:
-    """Return w1 * w2 / (w1 + w2): times the squared distance of two means, the cost of joining clusters."""
-    product: cython.longlong
-    if w1 + w2 >= HALF_WORD:
-        product = (w1 >> 2) * (w2 >> 2) // (((w1 + w2) >> 2) + 1) << 2
+def _joining_cost(w1: cython.longlong, w2: cython.longlong, distance: cython.longlong) -> cython.longlong:
+    """Return what joining clusters of these weights adds to the inertia, their means so far apart (squared).
+
+    That is w1 * w2 / (w1 + w2) * distance, with four bits of the fraction.
+    """
+    cost: cython.longlong
+    if w1 + w2 >= LARGE_WEIGHT:
+        cost = ((w1 >> 4) * (w2 >> 4) // (((w1 + w2) >> 4) + 1) << 4) * distance
     elif w1 + w2 > 0:
-        product = w1 * w2 // (w1 + w2)
+        cost = ((w1 * w2 << 4) // (w1 + w2)) * distance >> 4
     else:
-        product = 0
-    return product
+        cost = 0
+    return cost
 
 
 @cython.cfunc
@@ -380,10 +383,17 @@ def _plan_split(
         a1 = e1 >> shift
         a2 = e2 >> shift
         a3 = e3 >> shift
-    threshold = a0 * mean0 + a1 * mean1 + a2 * mean2 + a3 * mean3
+    # Compared with the exact mean, so that neither side is empty.
+    threshold = (
+        a0 * clusters[a, SUM]
+        + a1 * clusters[a, SUM + 1]
+        + a2 * clusters[a, SUM + 2]
+        + a3 * clusters[a, SUM + 3]
+    )
     i = clusters[a, HEAD]
     while i >= 0:
-        if a0 * points[i, 0] + a1 * points[i, 1] + a2 * points[i, 2] + a3 * points[i, 3] <= threshold:
+        e0 = a0 * points[i, 0] + a1 * points[i, 1] + a2 * points[i, 2] + a3 * points[i, 3]
+        if e0 * weight <= threshold:
             w = weights[i]
             half_weight += w
             s0 += w * points[i, 0]
@@ -406,7 +416,7 @@ def _plan_split(
     e1 = halves[a, 5] - halves[a, 1]
     e2 = halves[a, 6] - halves[a, 2]
     e3 = halves[a, 7] - halves[a, 3]
-    clusters[a, GAIN] = _half_harmonic_mean(half_weight, w) * (e0 * e0 + e1 * e1 + e2 * e2 + e3 * e3)
+    clusters[a, GAIN] = _joining_cost(half_weight, w, e0 * e0 + e1 * e1 + e2 * e2 + e3 * e3)
     if a < n_fixed:
         # One of the two stays where it is: the one nearer to its half.
         e0 = 0
@@ -689,7 +699,7 @@ def _estimate_cost(
             bound = weight
         # Half the smaller weight is less than the exact factor, which takes a division.
         if (bound >> 1) * distance < least:
-            bound = _half_harmonic_mean(weight, clusters[b, WEIGHT]) * distance
+            bound = _joining_cost(weight, clusters[b, WEIGHT], distance)
             if bound < least:
                 least = bound
     clusters[a, COST] = least
@@ -788,7 +798,7 @@ def swap_centroids(
     _swap: cython.Py_ssize_t
     step: cython.Py_ssize_t
     _miss: cython.longlong
-    emptied: cython.bint
+    n_empty: cython.Py_ssize_t
     d: cython.int
     with cython.nogil:
         for a in range(n_clusters):
@@ -842,12 +852,14 @@ def swap_centroids(
                     break
                 before = after
             after = 0
-            emptied = False
+            n_empty = 0
             for a in range(n_clusters):
                 after += clusters[a, INERTIA]
                 if clusters[a, WEIGHT] == 0:
-                    emptied = True
-            if after < inertia and not emptied:
+                    n_empty += 1
+                if kept_clusters[a, WEIGHT] == 0:
+                    n_empty -= 1
+            if after < inertia and n_empty <= 0:
                 inertia = after
                 failures = 0
                 last_split = -1

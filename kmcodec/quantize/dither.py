@@ -48,7 +48,8 @@ def _find_box(palette: NDArray[np.int16]) -> NDArray[np.int16]:
     least, greatest = palette.min(axis=0).astype(np.int32), palette.max(axis=0).astype(np.int32)
     margin = (greatest - least) // 4
     limits = np.iinfo(np.int16)
-    return np.clip([least - margin, greatest + margin], limits.min, limits.max).astype(np.int16)
+    box: NDArray[np.int32] = np.clip([least - margin, greatest + margin], limits.min, limits.max)
+    return box.astype(np.int16)
 
 
 def _diffuse(

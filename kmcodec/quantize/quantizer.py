@@ -71,6 +71,12 @@ _LEAST_GROUPS_PER_COLOR = 4
 _MOST_GROUPS = 1 << 15
 _MOST_SEARCHED = 1 << 13
 
+# With more colours, there are so few points for each that those of a group have too many candidates.
+_MOST_GROUPED = 1 << 10
+
+# What makes up for most of the missing search.
+_UNSEARCHED_ITERATIONS = 12
+
 
 class Iteration(NamedTuple):
     """Describe one step of the search for the best centroids.
@@ -253,7 +259,9 @@ def _find_nearest(
     histogram: Histogram, points: NDArray[np.int16], centroids: NDArray[np.int16], workers: Workers
 ) -> NDArray[np.int32]:
     """Return for each colour the index of the nearest centroid."""
-    n_groups = _count_groups(min(len(centroids), _MOST_SEARCHED), EFFORTS["default"])
+    n_groups = len(points)
+    if len(centroids) <= _MOST_GROUPED:
+        n_groups = _count_groups(len(centroids), EFFORTS["default"])
     groups, _ = group_points(histogram.codes, points, histogram.counts, n_groups)
     return lloyd.assign(groups, centroids, workers).labels
 
@@ -262,14 +270,26 @@ def _find_palette(
     histogram: Histogram, points: NDArray[np.int16], options: Options, workers: Workers
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return a palette, and for each colour the index of the nearest."""
-    if len(histogram.colors) <= options.n_colors:
+    n_colors, effort = options.n_colors, options.effort
+    if len(histogram.colors) <= n_colors:
         palette, places = sort_palette(np.concatenate([options.fixed, histogram.colors]))
-        if len(palette) <= options.n_colors:
+        if len(palette) <= n_colors:
             return palette, places[len(options.fixed) :]
-    n_groups = _count_groups(options.n_colors, options.effort)
+    n_groups = _count_groups(n_colors, effort)
     groups, weights = group_points(histogram.codes, points, histogram.counts, n_groups)
     centroids, labels = _find_centroids(groups, weights, options, workers)
-    return _round_to_palette(groups, histogram.colors, centroids, labels, options, workers)
+    if n_colors > _MOST_GROUPED:
+        groups, _ = group_points(histogram.codes, points, histogram.counts, len(points))
+    centroids, assignment = lloyd.refine_centroids(
+        groups,
+        centroids,
+        labels,
+        workers,
+        max_iterations=effort.iterations if n_colors <= _MOST_SEARCHED else _UNSEARCHED_ITERATIONS,
+        n_fixed=len(options.fixed),
+        on_iteration=options.on_step,
+    )
+    return _round_to_palette(groups, histogram.colors, centroids, assignment.labels, options, workers)
 
 
 def _find_centroids(
@@ -289,26 +309,16 @@ def _find_centroids(
     elif n_fixed == 0:
         first = groups.centers[:1]
     labels = np.zeros(len(groups.points), np.int32)
+    if n_colors > _MOST_SEARCHED:
+        return first, labels
     if len(first) > 1:
         labels = lloyd.assign(groups, first, workers).labels
-    centroids = first
-    if n_colors <= _MOST_SEARCHED:
-        search = Search(groups.centers, group_weights, options.on_step)
-        search.start(first, labels[groups.starts[:-1]], n_colors, n_fixed)
-        search.iterate(effort.first_steps)
-        search.swap(effort.swaps, effort.patience)
-        search.iterate(effort.last_steps)
-        centroids, labels = search.centroids, np.repeat(search.labels, np.diff(groups.starts))
-    centroids, assignment = lloyd.refine_centroids(
-        groups,
-        centroids,
-        labels,
-        workers,
-        max_iterations=effort.iterations,
-        n_fixed=n_fixed,
-        on_iteration=options.on_step,
-    )
-    return centroids, assignment.labels
+    search = Search(groups.centers, group_weights, options.on_step)
+    search.start(first, labels[groups.starts[:-1]], n_colors, n_fixed)
+    search.iterate(effort.first_steps)
+    search.swap(effort.swaps, effort.patience)
+    search.iterate(effort.last_steps)
+    return search.centroids, np.repeat(search.labels, np.diff(groups.starts))
 
 
 def _round_to_palette(
