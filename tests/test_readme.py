@@ -7,10 +7,14 @@ import importlib.util
 import io
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from support import ROOT, SAMPLES
+
+import kmcodec
+from kmcodec.pictures import load_picture
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -31,6 +35,32 @@ def test_savings() -> None:
     ]
     table = README.partition("<!-- savings -->\n")[2].partition("\n\n")[0].splitlines()
     assert expected == [line for line in table if "rocket" not in line]
+
+
+def test_palettes() -> None:
+    """The errors of kmcodec in the table of palettes are those that the benchmark measures."""
+    spec = importlib.util.spec_from_file_location("quantize", ROOT / "benchmarks" / "quantize.py")
+    assert spec is not None
+    assert spec.loader is not None
+    benchmark = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = benchmark
+    spec.loader.exec_module(benchmark)
+    pictures = [load_picture(SAMPLES / name) for name in ("chart.png", "chelsea.png", "coffee.png")]
+    table = README.partition("<!-- palettes -->\n")[2].partition("\n\n")[0].splitlines()
+
+    def measure(k: int, **options: str) -> list[float]:
+        return [benchmark.measure_error(p, kmcodec.quantize(p, k, **options).to_rgb()) for p in pictures]
+
+    ratios: dict[str, list[str]] = {"kmcodec fast": [], "kmcodec best": [], "kmcodec oklab": []}
+    for k in (16, 64, 256):
+        base = measure(k)
+        for method, cells in ratios.items():
+            name = method.split()[1]
+            errors = measure(k, space=name) if name == "oklab" else measure(k, effort=name)
+            mean = benchmark.geometric_mean([a / b for a, b in zip(errors, base, strict=True)])
+            cells.append(f"{mean:.3f}")
+    for method, cells in ratios.items():
+        assert [line for line in table if line.startswith(f"| {method} | {' | '.join(cells)} |")]
 
 
 def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,12 @@ mixtures of any palette entries as in T. Knoll's pattern dithering (US patent 6,
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kmcodec.image import Indices
+from kmcodec.image import Indices, empty_indices
 from kmcodec.kernels import dithering as kernel
 from kmcodec.quantize.histogram import Histogram
 from kmcodec.quantize.lloyd import list_neighbors
@@ -52,55 +53,70 @@ def _find_box(palette: NDArray[np.int16]) -> NDArray[np.int16]:
     return box.astype(np.int16)
 
 
-def _diffuse(
-    histogram: Histogram,
-    points: NDArray[np.int16],
-    labels: NDArray[np.int32],
-    palette: NDArray[np.int16],
-    ranks: NDArray[np.int32],
-    strength: int,
-    dtype: type,
-    workers: Workers,
-) -> Indices:
-    rows = histogram.look_up(np.arange(len(points), dtype=np.int32), workers)
-    indices = np.empty(rows.shape, dtype)
+class Task(NamedTuple):
+    """Hold what is to be dithered.
+
+    Attributes
+    ----------
+    histogram : Histogram
+        Of the picture.
+    points : ndarray, shape (n, 4), int16
+        The points of its colours.
+    labels : ndarray, shape (n,), int32
+        The nearest palette entry of each.
+    palette : ndarray, shape (K, 4), int16
+        The points of the palette.
+    ranks : ndarray, shape (K,), int32
+        Place of each entry of the palette from dark to light.
+    strength : int
+        0..256: the part of the error that is made up for, in 1/256.
+    """
+
+    histogram: Histogram
+    points: NDArray[np.int16]
+    labels: NDArray[np.int32]
+    palette: NDArray[np.int16]
+    ranks: NDArray[np.int32]
+    strength: int
+
+    def find_rows(self, workers: Workers) -> NDArray[np.int32]:
+        """Return for each pixel the row of its colour, shape (height, width)."""
+        rows: NDArray[np.int32] = self.histogram.look_up(np.arange(len(self.points), dtype=np.int32), workers)
+        return rows
+
+
+def _diffuse(task: Task, workers: Workers) -> Indices:
+    rows = task.find_rows(workers)
+    indices = empty_indices(rows.shape, len(task.palette))
     kernel.diffuse_errors(
-        points,
-        labels,
+        task.points,
+        task.labels,
         rows,
-        palette,
-        list_neighbors(palette, workers),
-        _find_box(palette),
-        strength,
+        task.palette,
+        list_neighbors(task.palette, workers),
+        _find_box(task.palette),
+        task.strength,
         np.zeros((2, rows.shape[1] + 2, 4), np.int32),
         indices,
     )
     return indices
 
 
-def _order(
-    histogram: Histogram,
-    points: NDArray[np.int16],
-    labels: NDArray[np.int32],
-    palette: NDArray[np.int16],
-    ranks: NDArray[np.int32],
-    strength: int,
-    dtype: type,
-    workers: Workers,
-) -> Indices:
-    mixtures: Indices = np.empty((len(points), _PARTS), dtype)
-    neighbors = list_neighbors(palette, workers)
-    box = _find_box(palette)
+def _order(task: Task, workers: Workers) -> Indices:
+    mixtures = empty_indices((len(task.points), _PARTS), len(task.palette))
+    neighbors = list_neighbors(task.palette, workers)
+    box = _find_box(task.palette)
 
     def plan_run(run: tuple[int, int]) -> None:
         part = slice(*run)
+        points, labels = task.points[part], task.labels[part]
         kernel.plan_mixtures(
-            points[part], labels[part], palette, neighbors, box, ranks, strength, mixtures[part]
+            points, labels, task.palette, neighbors, box, task.ranks, task.strength, mixtures[part]
         )
 
-    workers.map(plan_run, cut_range(len(points), workers.count, _LEAST_COLORS))
-    rows = histogram.look_up(np.arange(len(points), dtype=np.int32), workers)
-    indices = np.empty(rows.shape, dtype)
+    workers.map(plan_run, cut_range(len(task.points), workers.count, _LEAST_COLORS))
+    rows = task.find_rows(workers)
+    indices = empty_indices(rows.shape, len(task.palette))
     matrix = _make_matrix()
 
     def place_run(run: tuple[int, int]) -> None:
@@ -111,8 +127,5 @@ def _order(
     return indices
 
 
-#: Ways to dither, by the names that users give. All take the histogram of a picture; the points of its
-#: colours, shape (n, 4), int16, and the nearest palette entry of each, shape (n,), int32; the points of the
-#: palette, shape (K, 4), int16, and the rank of each entry by lightness, shape (K,), int32; the strength,
-#: 0..256; the dtype of indices; workers. All return indices, shape (height, width).
-DITHERS: dict[str, Callable[..., Indices]] = {"diffusion": _diffuse, "ordered": _order}
+#: Ways to dither, by the names that users give; they return indices, shape (height, width).
+DITHERS: dict[str, Callable[[Task, Workers], Indices]] = {"diffusion": _diffuse, "ordered": _order}

@@ -17,7 +17,7 @@ from kmcodec.checks import check_choice, check_colors, check_fraction, check_int
 from kmcodec.image import MAX_COLORS, IndexedImage, to_indices
 from kmcodec.quantize import lloyd
 from kmcodec.quantize.colorspace import SPACES, ColorSpace, rank_colors, sort_palette
-from kmcodec.quantize.dither import DITHERS
+from kmcodec.quantize.dither import DITHERS, Task
 from kmcodec.quantize.grouping import Groups, group_points
 from kmcodec.quantize.histogram import Histogram
 from kmcodec.quantize.search import BATCH, Search
@@ -67,6 +67,7 @@ EFFORTS = {
 
 # The search is of use only while there are several points for each centroid; its time grows with the square
 # of K, and that of a step with the number of points.
+_LEAST_GROUPS = 512
 _LEAST_GROUPS_PER_COLOR = 4
 _MOST_GROUPS = 1 << 15
 _MOST_SEARCHED = 1 << 13
@@ -160,7 +161,7 @@ def quantize(
     TypeError, ValueError
         If an argument has the wrong type, or is out of range.
     """
-    pixels = drop_opaque_alpha(check_pixels(rgb))
+    pixels = _drop_opaque_alpha(check_pixels(rgb))
     n_colors = check_integer("n_colors", n_colors, 1, MAX_COLORS)
     seed = check_integer("seed", seed, 0, 2**64 - 1)
     check_choice("init", init, INITS)
@@ -170,9 +171,9 @@ def quantize(
     strength = round(256 * check_fraction("dither_strength", dither_strength))
     fixed = None
     if palette is not None:
-        fixed = drop_opaque_alpha(check_colors("palette", palette))
+        fixed = _drop_opaque_alpha(check_colors("palette", palette))
     elif keep is not None:
-        fixed = drop_opaque_alpha(check_colors("keep", keep))
+        fixed = _drop_opaque_alpha(check_colors("keep", keep))
         fixed = fixed[np.sort(np.unique(fixed, axis=0, return_index=True)[1])]
         if len(fixed) > n_colors:
             raise ValueError(f"keep has {len(fixed)} colours, more than n_colors, which is {n_colors}")
@@ -192,17 +193,10 @@ def quantize(
         if dither == "none":
             indices = histogram.look_up(to_indices(labels, len(found)), workers)
         else:
-            indices = DITHERS[dither](
-                histogram,
-                points,
-                labels,
-                color_space.to_points(found),
-                rank_colors(found),
-                strength,
-                to_indices(labels[:0], len(found)).dtype,
-                workers,
-            )
-    return IndexedImage(drop_opaque_alpha(found), indices)
+            ranks = rank_colors(found)
+            task = Task(histogram, points, labels, color_space.to_points(found), ranks, strength)
+            indices = DITHERS[dither](task, workers)
+    return IndexedImage(_drop_opaque_alpha(found), indices)
 
 
 class Options(NamedTuple):
@@ -217,7 +211,7 @@ class Options(NamedTuple):
     on_step: Callable[[int, NDArray[np.int16]], None] | None
 
 
-def drop_opaque_alpha(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _drop_opaque_alpha(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return colors, of shape (..., 3) or (..., 4), without a fourth channel that is 255 everywhere."""
     if colors.shape[-1] == 4 and (colors[..., 3] == 255).all():
         return colors[..., :3]
@@ -252,7 +246,7 @@ def _count_groups(n_colors: int, effort: Effort) -> int:
     if n_colors > _MOST_SEARCHED:
         return n_colors
     n_groups = min(effort.groups * math.isqrt(n_colors), _MOST_GROUPS)
-    return max(n_groups, _LEAST_GROUPS_PER_COLOR * n_colors)
+    return max(n_groups, _LEAST_GROUPS, _LEAST_GROUPS_PER_COLOR * n_colors)
 
 
 def _find_nearest(
