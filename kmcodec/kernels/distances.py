@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Keep, for every point, the squared distance to the nearest centroid chosen so far (k-means++).
 
-Points are as in kdtree. Validates nothing.
+Points are as in assignment. Validates nothing.
 """
 
 from __future__ import annotations
