@@ -16,7 +16,7 @@ except ModuleNotFoundError:
     from kmcodec.kernels import plain as cython
 
 COMPILED = cython.compiled
-__all__ = ["count_colors", "grow_table", "label_slots", "list_entries", "look_up_slots", "sort_entries"]
+__all__ = ["count_colors", "grow_table", "label_slots", "list_entries", "look_up", "sort_entries"]
 __all__ += ["unpack_entries"]
 
 Index = cython.fused_type(cython.uchar, cython.ushort, cython.int)
@@ -86,14 +86,14 @@ def count_colors(
     known: cython.Py_ssize_t,
     slots: cython.int[::1],
 ) -> tuple[int, int]:
-    """Count pixels, fewer than 2**32, from start on; stop before a new colour when the table is half full.
+    """Count pixels, fewer than 2**32, from start on; stop before a new colour when three quarters are full.
 
     slots receives the slot of each pixel's colour. Returns the pixel at which it stopped, and the number of
     colours known by then.
     """
     channels: cython.Py_ssize_t = spread.shape[0]
     n_pixels: cython.Py_ssize_t = slots.shape[0]
-    room: cython.Py_ssize_t = table.shape[0] // 2
+    room: cython.Py_ssize_t = table.shape[0] // 4 * 3
     i: cython.Py_ssize_t = start
     slot: cython.Py_ssize_t = 0
     code: cython.ulonglong
@@ -207,10 +207,10 @@ def unpack_entries(
 
 def label_slots(
     codes: cython.const[cython.uint][::1],
-    values: cython.const[Index][::1],
+    values: cython.const[cython.int][::1],
     table: cython.ulonglong[::1],
     table_bits: cython.int,
-    slot_values: Index[::1],
+    slot_values: cython.int[::1],
 ) -> None:
     """Write to slot_values the value of each code at its slot in table, if it has one."""
     i: cython.Py_ssize_t
@@ -222,11 +222,9 @@ def label_slots(
             slot_values[slot] = values[i]
 
 
-def look_up_slots(
-    slots: cython.const[cython.int][::1], slot_values: cython.const[Index][::1], found: Index[::1]
-) -> None:
-    """Write to found the value of each slot."""
+def look_up(rows: cython.const[cython.int][::1], values: cython.const[Index][::1], found: Index[::1]) -> None:
+    """Write to found the value of each row; found may be rows."""
     i: cython.Py_ssize_t
     with cython.nogil:
-        for i in range(slots.shape[0]):
-            found[i] = slot_values[slots[i]]
+        for i in range(rows.shape[0]):
+            found[i] = values[rows[i]]

@@ -28,13 +28,13 @@ def unpack_entries(
 ) -> int: ...
 def label_slots(
     codes: NDArray[np.uint32],
-    values: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
+    values: NDArray[np.int32],
     table: NDArray[np.uint64],
     table_bits: int,
-    slot_values: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
+    slot_values: NDArray[np.int32],
 ) -> None: ...
-def look_up_slots(
-    slots: NDArray[np.int32],
-    slot_values: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
+def look_up(
+    rows: NDArray[np.int32],
+    values: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
     found: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
 ) -> None: ...

@@ -79,14 +79,9 @@ class Task(NamedTuple):
     ranks: NDArray[np.int32]
     strength: int
 
-    def find_rows(self, workers: Workers) -> NDArray[np.int32]:
-        """Return for each pixel the row of its colour, shape (height, width)."""
-        rows: NDArray[np.int32] = self.histogram.look_up(np.arange(len(self.points), dtype=np.int32), workers)
-        return rows
-
 
 def _diffuse(task: Task, workers: Workers) -> Indices:
-    rows = task.find_rows(workers)
+    rows = task.histogram.rows
     indices = empty_indices(rows.shape, len(task.palette))
     kernel.diffuse_errors(
         task.points,
@@ -115,7 +110,7 @@ def _order(task: Task, workers: Workers) -> Indices:
         )
 
     workers.map(plan_run, cut_range(len(task.points), workers.count, _LEAST_COLORS))
-    rows = task.find_rows(workers)
+    rows = task.histogram.rows
     indices = empty_indices(rows.shape, len(task.palette))
     matrix = _make_matrix()
 

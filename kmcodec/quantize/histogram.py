@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kmcodec.image import Indices
 from kmcodec.kernels import histogram as kernel
 from kmcodec.threads import Workers, cut_range
 
-# A full table grows fourfold. A new one has room for a quarter of the pixels to be different colours, but
+# A full table grows twofold. A new one has room for a quarter of the pixels to be different colours, but
 # for no more than fit the nearer caches.
 _LEAST_TABLE_BITS = 8
 _MOST_FIRST_TABLE_BITS = 18
-_GROWTH_BITS = 2
+_GROWTH_BITS = 1
 
 # Pixels that are counted in about the time that it takes to hand them to a thread, and to join what the
 # threads have counted.
 _LEAST_COUNTED = 1 << 19
+
+# Pixels that are looked up in about the time that it takes to hand them to a thread.
+_LEAST_LOOKED_UP = 1 << 20
 
 # Counters have 32 bits, and so have slots.
 _MOST_COUNTED = (1 << 31) - 1
@@ -59,13 +62,6 @@ def _gather_bits(channels: int) -> NDArray[np.uint32]:
     return gathered
 
 
-class _Part(NamedTuple):
-    """Hold what was counted in a part of a picture: for each pixel its slot in the table."""
-
-    table: NDArray[np.uint64]
-    slots: NDArray[np.int32]
-
-
 @dataclass(frozen=True, eq=False)
 class Histogram:
     """Hold the distinct colours of a picture, and which colour each pixel has.
@@ -78,13 +74,14 @@ class Histogram:
         Morton codes: the bits of all channels, the highest bits of all first. Ascending.
     counts : ndarray, shape (n,), int64
         Pixels of each colour, at least 1.
+    rows : ndarray, shape (height, width), int32
+        For each pixel the row of its colour in colors.
     """
 
     colors: NDArray[np.uint8]
     codes: NDArray[np.uint32]
     counts: NDArray[np.int64]
-    _parts: list[_Part]
-    _shape: tuple[int, int]
+    rows: NDArray[np.int32]
 
     @classmethod
     def count(cls, pixels: NDArray[np.uint8], workers: Workers) -> Histogram:
@@ -97,24 +94,44 @@ class Histogram:
         """
         height, width, channels = pixels.shape
         flat = np.ascontiguousarray(pixels).reshape(-1)
-        # For each thread a table; more only where a counter could overflow.
+        # At first the slot of each pixel's colour in the table of its part.
+        rows = np.empty(height * width, np.int32)
+        # For each thread a part; more only where a counter could overflow.
         n_parts = max(workers.count, -(-height * width // _MOST_COUNTED))
         runs = cut_range(height * width, n_parts, _LEAST_COUNTED)
         counted = workers.map(
-            lambda run: _count_part(flat[channels * run[0] : channels * run[1]], channels), runs
+            lambda run: _count_part(flat[channels * run[0] : channels * run[1]], channels, rows[slice(*run)]),
+            runs,
         )
-        entries = _sort_entries(np.concatenate([part[1] for part in counted]), channels)
-        colors = np.empty((len(entries), channels), np.uint8)
-        codes, counts = np.empty(len(entries), np.uint32), np.empty(len(entries), np.int64)
+        # All in one array, since copies of many colours would take much memory.
+        entries = np.empty(sum(known for _, known in counted) + 1, np.uint64)
+        end = 0
+        for table, known in counted:
+            kernel.list_entries(table, entries[end : end + known + 1])
+            end += known
+        entries = _sort_entries(entries[:end], channels)
+        colors = np.empty((end, channels), np.uint8)
+        codes, counts = np.empty(end, np.uint32), np.empty(end, np.int64)
         n = kernel.unpack_entries(entries, _gather_bits(channels), colors, codes, counts)
-        return cls(colors[:n], codes[:n], counts[:n], [part[0] for part in counted], (height, width))
+        colors, codes, counts = colors[:n], codes[:n], counts[:n]
+        numbers = np.arange(n, dtype=np.int32)
 
-    def look_up(self, values: Any, workers: Workers) -> Any:
+        def find_rows(part: int) -> None:
+            table = counted[part][0]
+            row_of_slot = np.empty(len(table), np.int32)
+            kernel.label_slots(codes, numbers, table, len(table).bit_length() - 1, row_of_slot)
+            slots = rows[slice(*runs[part])]
+            kernel.look_up(slots, row_of_slot, slots)
+
+        workers.map(find_rows, range(len(runs)))
+        return cls(colors, codes, counts, rows.reshape(height, width))
+
+    def look_up(self, values: Indices, workers: Workers) -> Indices:
         """Return for each pixel the value of its colour.
 
         Parameters
         ----------
-        values : ndarray, shape (n,), uint8, uint16 or int32
+        values : ndarray, shape (n,), uint8 or uint16
             A value for each row of colors.
         workers : Workers
 
@@ -122,42 +139,34 @@ class Histogram:
         -------
         ndarray, shape (height, width), the dtype of values
         """
-        found = np.empty(self._shape, values.dtype)
-        ends = np.cumsum([len(part.slots) for part in self._parts])
-
-        def look_up_part(number: int) -> None:
-            table, slots = self._parts[number]
-            slot_values = np.empty(len(table), values.dtype)
-            kernel.label_slots(self.codes, values, table, len(table).bit_length() - 1, slot_values)
-            part = found.reshape(-1)[ends[number] - len(slots) : ends[number]]
-            kernel.look_up_slots(slots, slot_values, part)
-
-        workers.map(look_up_part, range(len(self._parts)))
+        found: Indices = np.empty(self.rows.shape, values.dtype)
+        flat_rows, flat_found = self.rows.reshape(-1), found.reshape(-1)
+        workers.map(
+            lambda run: kernel.look_up(flat_rows[slice(*run)], values, flat_found[slice(*run)]),
+            cut_range(found.size, workers.count, _LEAST_LOOKED_UP),
+        )
         return found
 
 
-def _count_part(pixels: NDArray[np.uint8], channels: int) -> tuple[_Part, NDArray[np.uint64]]:
-    """Count pixels; also return the distinct colours, in no order, as code << 32 | count."""
-    n_pixels = len(pixels) // channels
-    slots = np.empty(n_pixels, np.int32)
-    table_bits = min(max((n_pixels // 3).bit_length(), _LEAST_TABLE_BITS), _MOST_FIRST_TABLE_BITS)
+def _count_part(
+    pixels: NDArray[np.uint8], channels: int, slots: NDArray[np.int32]
+) -> tuple[NDArray[np.uint64], int]:
+    """Count pixels; return the table and how many colours are in it. slots receives each pixel's slot."""
+    table_bits = min(max((len(slots) // 3).bit_length(), _LEAST_TABLE_BITS), _MOST_FIRST_TABLE_BITS)
     table = np.zeros(1 << table_bits, np.uint64)
     pixel = known = 0
     while True:
         pixel, known = kernel.count_colors(
             pixels, _spread_bits(channels), pixel, table, table_bits, known, slots
         )
-        if pixel == n_pixels:
-            break
+        if pixel == len(slots):
+            return table, known
         table_bits += _GROWTH_BITS
         larger = np.zeros(1 << table_bits, np.uint64)
         moved = np.empty(len(table), np.int32)
         kernel.grow_table(table, larger, table_bits, moved)
-        slots[:pixel] = moved[slots[:pixel]]
+        kernel.look_up(slots[:pixel], moved, slots[:pixel])
         table = larger
-    entries = np.empty(known + 1, np.uint64)
-    kernel.list_entries(table, entries)
-    return _Part(table, slots), entries[:known]
 
 
 def _sort_entries(entries: NDArray[np.uint64], channels: int) -> NDArray[np.uint64]:
