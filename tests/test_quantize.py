@@ -217,7 +217,7 @@ PINS = {
     "chelsea.png 16": "4fe05d0b7d4cdd36",
     "chelsea.png 256": "e94e656ab1ca34fc",
     "chelsea.png fast": "7a3ce2bcb7d4e7d7",
-    "chelsea.png best": "2bb05598dfe02cb8",
+    "chelsea.png best": "13b7648fd05de45f",
     "chelsea.png oklab": "00558cc57a5fcd33",
     "chelsea.png kmeans++": "8bc4d361a1ca0f73",
     "chelsea.png random": "e4c2b2c271426a74",

@@ -62,7 +62,7 @@ class Effort(NamedTuple):
 EFFORTS = {
     "fast": Effort(96, 3, 12, 5, 2, 1),
     "default": Effort(224, 4, 40, 14, 8, 1),
-    "best": Effort(640, 20, 1500, 200, 40, 20),
+    "best": Effort(640, 20, 700, 160, 40, 8),
 }
 
 # The search is of use only while there are several points for each centroid; its time grows with the square
