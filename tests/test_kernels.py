@@ -317,10 +317,9 @@ def test_counting_agrees(n: int, channels: int, levels: int, seed: int) -> None:
         colors = np.empty((len(ordered), channels), np.uint8)
         n_colors = kernel.unpack_entries(ordered, gathered, colors, codes, counts)
         assert known == n_colors
-        values = np.arange(known).astype(np.int32)
-        slot_values, found = np.zeros(len(table), np.int32), np.empty(n, np.int32)
-        kernel.label_slots(codes[:known], values, table, bits, slot_values)
-        kernel.look_up(slots, slot_values, found)
+        row_of_slot, found = np.zeros(len(table), np.int32), np.empty(n, np.int32)
+        kernel.number_slots(codes[:known], table, bits, row_of_slot)
+        kernel.look_up(slots, row_of_slot, found)
         results.append((ordered, colors[:known], codes[:known], counts[:known], found))
     _, colors, codes, counts, found = same(results)
     assert sorted(codes.tolist()) == codes.tolist()

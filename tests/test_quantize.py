@@ -676,6 +676,15 @@ def test_colours_of_the_palette_are_not_dithered(dither: str) -> None:
     np.testing.assert_array_equal(pixels, image.to_rgb())
 
 
+@given(pictures(), st.sampled_from(["diffusion", "ordered"]), st.sampled_from(sorted(SPACES)))
+def test_exact_pictures_are_not_dithered(pixels: NDArray[np.uint8], dither: str, space: str) -> None:
+    """A picture of at most K colours comes back exactly, also colours that nobody can tell apart."""
+    image = kmcodec.quantize(pixels, 65536, dither=dither, space=space)
+    np.testing.assert_array_equal(kmcodec.quantize(pixels, 65536).to_rgb(), image.to_rgb())
+    shown = pixels[:, :, : image.palette.shape[1]]
+    np.testing.assert_array_equal(shown, image.to_rgb())
+
+
 def test_flat_areas_show_no_worms() -> None:
     """Diffusion of a flat grey spreads its dots evenly, and does not line them up."""
     pixels = np.full((96, 96, 3), 32, np.uint8)

@@ -16,7 +16,7 @@ except ModuleNotFoundError:
     from kmcodec.kernels import plain as cython
 
 COMPILED = cython.compiled
-__all__ = ["count_colors", "grow_table", "label_slots", "list_entries", "look_up", "sort_entries"]
+__all__ = ["count_colors", "grow_table", "list_entries", "look_up", "number_slots", "sort_entries"]
 __all__ += ["unpack_entries"]
 
 Index = cython.fused_type(cython.uchar, cython.ushort, cython.int)
@@ -205,21 +205,18 @@ def unpack_entries(
     return n + 1
 
 
-def label_slots(
+def number_slots(
     codes: cython.const[cython.uint][::1],
-    values: cython.const[cython.int][::1],
     table: cython.ulonglong[::1],
     table_bits: cython.int,
-    slot_values: cython.int[::1],
+    rows: cython.int[::1],
 ) -> None:
-    """Write to slot_values the value of each code at its slot in table, if it has one."""
+    """Write to rows, for each code, its row in codes at its slot in table, if it has one."""
     i: cython.Py_ssize_t
-    slot: cython.Py_ssize_t
     with cython.nogil:
         for i in range(codes.shape[0]):
             # Where the table lacks a code, this writes to an empty slot, which nobody reads.
-            slot = _find(table, codes[i], table_bits)
-            slot_values[slot] = values[i]
+            rows[_find(table, codes[i], table_bits)] = i
 
 
 def look_up(rows: cython.const[cython.int][::1], values: cython.const[Index][::1], found: Index[::1]) -> None:

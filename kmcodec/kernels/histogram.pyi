@@ -26,12 +26,8 @@ def unpack_entries(
     codes: NDArray[np.uint32],
     counts: NDArray[np.int64],
 ) -> int: ...
-def label_slots(
-    codes: NDArray[np.uint32],
-    values: NDArray[np.int32],
-    table: NDArray[np.uint64],
-    table_bits: int,
-    slot_values: NDArray[np.int32],
+def number_slots(
+    codes: NDArray[np.uint32], table: NDArray[np.uint64], table_bits: int, rows: NDArray[np.int32]
 ) -> None: ...
 def look_up(
     rows: NDArray[np.int32],

@@ -50,15 +50,12 @@ def _spread_bits(channels: int) -> NDArray[np.uint32]:
 @functools.cache
 def _gather_bits(channels: int) -> NDArray[np.uint32]:
     """Return for each half of a Morton code the four bits of each channel, a channel a byte."""
-    spread = _spread_bits(channels)[:, :16]
-    values = np.arange(16, dtype=np.uint32)
-    gathered = np.zeros(1 << 4 * channels, np.uint32)
-    for channel in range(channels):
-        # Every combination with the channels before: those are filled, the others still zero.
-        filled = np.flatnonzero(gathered) if channel else np.zeros(0, np.intp)
-        known = np.concatenate([np.zeros(1, np.intp), filled])
-        places = known[:, None] | spread[channel].astype(np.intp)
-        gathered[places] = gathered[known][:, None] | values << (8 * channel)
+    spread = _spread_bits(channels)
+    # Every combination of four bits in each channel.
+    values = np.indices((16,) * channels, np.uint32).reshape(channels, -1)
+    gathered = np.empty(1 << 4 * channels, np.uint32)
+    codes = sum(spread[channel, values[channel]] for channel in range(channels))
+    gathered[codes] = sum(values[channel] << 8 * channel for channel in range(channels))
     return gathered
 
 
@@ -114,12 +111,11 @@ class Histogram:
         codes, counts = np.empty(end, np.uint32), np.empty(end, np.int64)
         n = kernel.unpack_entries(entries, _gather_bits(channels), colors, codes, counts)
         colors, codes, counts = colors[:n], codes[:n], counts[:n]
-        numbers = np.arange(n, dtype=np.int32)
 
         def find_rows(part: int) -> None:
             table = counted[part][0]
             row_of_slot = np.empty(len(table), np.int32)
-            kernel.label_slots(codes, numbers, table, len(table).bit_length() - 1, row_of_slot)
+            kernel.number_slots(codes, table, len(table).bit_length() - 1, row_of_slot)
             slots = rows[slice(*runs[part])]
             kernel.look_up(slots, row_of_slot, slots)
 

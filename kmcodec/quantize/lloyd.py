@@ -20,7 +20,7 @@ from kmcodec.quantize.grouping import Groups, divide_rounded
 from kmcodec.threads import Workers, cut_range
 
 # Neighbours that are listed of each centroid. In three dimensions a centroid touches about 15 others; where
-# the list is too short, all centroids are compared.
+# the list is too short, all centroids are looked at.
 _NEIGHBORS = 32
 
 # What is worth a thread, which takes about a millisecond to wake up: points to assign, centroids whose
@@ -71,7 +71,7 @@ def list_neighbors(centroids: NDArray[np.int16], workers: Workers) -> NDArray[np
 
     Returns
     -------
-    ndarray, shape (K, min(K - 1, 40), 3), int32
+    ndarray, shape (K, min(K - 1, 32), 3), int32
         Squared distances, indices and distances, rounded up; the nearest first.
     """
     spans = centroids.max(axis=0).astype(np.int32) - centroids.min(axis=0)

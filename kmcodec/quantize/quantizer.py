@@ -55,7 +55,8 @@ class Effort(NamedTuple):
     @property
     def max_steps(self) -> int:
         """How often on_iteration is called at most."""
-        return 3 + self.first_steps + -(-self.swaps // BATCH) + self.last_steps + self.iterations
+        searched = 3 + self.first_steps + -(-self.swaps // BATCH) + self.last_steps + self.iterations
+        return max(searched, _UNSEARCHED_ITERATIONS)
 
 
 #: Efforts, by the names that users give.
@@ -183,6 +184,12 @@ def quantize(
     pixels, fixed = _add_alpha(pixels, channels), _add_alpha(fixed, channels)
     with Workers(threads) as workers:
         histogram = Histogram.count(pixels, workers)
+        exact = None if palette is not None else _take_all(histogram.colors, fixed, n_colors)
+        if exact is not None:
+            # Nothing to search, and nothing to dither.
+            found, labels = exact
+            indices = histogram.look_up(to_indices(labels, len(found)), workers)
+            return IndexedImage(_drop_opaque_alpha(found), indices)
         points = color_space.to_points(histogram.colors)
         if palette is not None:
             found, labels = fixed, _find_nearest(histogram, points, color_space.to_points(fixed), workers)
@@ -242,6 +249,16 @@ def _translate(
     return tell
 
 
+def _take_all(
+    colors: NDArray[np.uint8], fixed: NDArray[np.uint8], n_colors: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]] | None:
+    """Return fixed and distinct colours as a palette, and the index of each colour; None if they are more."""
+    if len(colors) > n_colors:
+        return None
+    palette, places = sort_palette(np.concatenate([fixed, colors]))
+    return None if len(palette) > n_colors else (palette, places[len(fixed) :])
+
+
 def _count_groups(n_colors: int, effort: Effort) -> int:
     if n_colors > _MOST_SEARCHED:
         return n_colors
@@ -265,10 +282,6 @@ def _find_palette(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return a palette, and for each colour the index of the nearest."""
     n_colors, effort = options.n_colors, options.effort
-    if len(histogram.colors) <= n_colors:
-        palette, places = sort_palette(np.concatenate([options.fixed, histogram.colors]))
-        if len(palette) <= n_colors:
-            return palette, places[len(options.fixed) :]
     n_groups = _count_groups(n_colors, effort)
     groups, weights = group_points(histogram.codes, points, histogram.counts, n_groups)
     centroids, labels = _find_centroids(groups, weights, options, workers)
@@ -307,8 +320,8 @@ def _find_centroids(
         return first, labels
     if len(first) > 1:
         labels = lloyd.assign(groups, first, workers).labels
-    search = Search(groups.centers, group_weights, options.on_step)
-    search.start(first, labels[groups.starts[:-1]], n_colors, n_fixed)
+    group_labels = labels[groups.starts[:-1]]
+    search = Search(groups.centers, group_weights, first, group_labels, n_colors, n_fixed, options.on_step)
     search.iterate(effort.first_steps)
     search.swap(effort.swaps, effort.patience)
     search.iterate(effort.last_steps)

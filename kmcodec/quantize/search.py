@@ -30,8 +30,15 @@ BATCH = 16
 _LEAST_SHARE_BITS = 8
 
 
+# Columns of the kernel's clusters, and the one that is read here.
+_COLUMNS = 13
+_INERTIA = 6
+
+
 class Search:
     """Hold clusters of points, and improve them.
+
+    It begins with given centroids; where they are fewer than n_centroids, the worst clusters are split.
 
     Parameters
     ----------
@@ -39,6 +46,14 @@ class Search:
         Not modified.
     weights : ndarray, shape (n,), int64
         At least 1 each; not modified.
+    centroids : ndarray, shape (1..n_centroids, 4), int16
+        Not modified.
+    labels : ndarray, shape (n,), int32
+        A centroid for each point that is near.
+    n_centroids : int
+        K. Fewer come about if the points do not suffice.
+    n_fixed : int
+        The first so many centroids never move.
     on_step : callable, optional
         Is told the inertia and the centroids, shape (K, 4), after each step; they must not be kept.
     """
@@ -47,12 +62,34 @@ class Search:
         self,
         points: NDArray[np.int16],
         weights: NDArray[np.int64],
+        centroids: NDArray[np.int16],
+        labels: NDArray[np.int32],
+        n_centroids: int,
+        n_fixed: int = 0,
         on_step: Callable[[int, NDArray[np.int16]], None] | None = None,
     ) -> None:
-        self._points = points
-        self._weights = weights
+        self._n_fixed = n_fixed
         self._on_step = on_step
+        known = len(centroids)
         self._members = np.zeros((len(points), 4), np.int32)
+        self._members[:, 0] = labels
+        self._clusters = np.zeros((n_centroids, _COLUMNS), np.int64)
+        self._centroids = np.zeros((n_centroids, 4), np.int16)
+        self._centroids[:known] = centroids
+        self._halves = np.zeros((n_centroids, 8), np.int16)
+        self._state = (points, weights, self._members)
+        kernel.build_clusters(*self._state, self._clusters[:known], self._centroids[:known])
+        if known < n_centroids:
+            found = kernel.split_clusters(
+                *self._state, self._clusters, self._centroids, self._halves, known, n_fixed
+            )
+            self._clusters, self._centroids = self._clusters[:found], self._centroids[:found]
+        else:
+            self._tell()
+            kernel.move_centroids(self._clusters, self._centroids, n_fixed)
+        self._tell()
+        self._rivals = np.empty((len(self._clusters), 3), np.int32)
+        self._moves = np.empty((len(points), 2), np.int32)
 
     @property
     def centroids(self) -> NDArray[np.int16]:
@@ -64,50 +101,8 @@ class Search:
         """The cluster of each point, shape (n,), int32."""
         return self._members[:, 0]
 
-    def start(
-        self,
-        centroids: NDArray[np.int16],
-        labels: NDArray[np.int32],
-        n_centroids: int,
-        n_fixed: int = 0,
-    ) -> None:
-        """Begin with given centroids; where they are fewer than n_centroids, split the worst clusters.
-
-        Parameters
-        ----------
-        centroids : ndarray, shape (at most n_centroids, 4), int16
-            Not modified.
-        labels : ndarray, shape (n,), int32
-            The nearest centroid of each point.
-        n_centroids : int
-            K. Fewer come about if the points do not suffice.
-        n_fixed : int
-            The first so many never move.
-        """
-        known = len(centroids)
-        self._n_fixed = n_fixed
-        self._members[:, 0] = labels
-        self._clusters = np.zeros((n_centroids, 13), np.int64)
-        self._centroids = np.zeros((n_centroids, 4), np.int16)
-        self._centroids[:known] = centroids
-        self._halves = np.zeros((n_centroids, 8), np.int16)
-        self._state = (self._points, self._weights, self._members)
-        kernel.build_clusters(*self._state, self._clusters[:known], self._centroids[:known])
-        if known < n_centroids:
-            found = kernel.split_clusters(
-                *self._state, self._clusters, self._centroids, self._halves, known, n_fixed
-            )
-            self._clusters, self._centroids = self._clusters[:found], self._centroids[:found]
-            self._tell()
-        else:
-            self._tell()
-            kernel.move_centroids(self._clusters, self._centroids, n_fixed)
-            self._tell()
-        self._rivals = np.empty((len(self._clusters), 3), np.int32)
-        self._moves = np.empty((len(self._points), 2), np.int32)
-
     def _tell(self) -> int:
-        inertia = int(self._clusters[:, 6].sum())
+        inertia = int(self._clusters[:, _INERTIA].sum())
         if self._on_step is not None:
             self._on_step(inertia, self._centroids)
         return inertia
