@@ -1,6 +1,7 @@
 """Compare kmcodec.quantize with other quantizers: error and time.
 
     python benchmarks/quantize.py PICTURE... [-k 16 64 256] [--best-known CSV] [--json OUT] [--slow]
+        [--megapixels N]
 
 Peers are those that are installed: libimagequant (package imagequant), pngquant (the command), Pillow's
 median cut and octree, and with --slow scikit-learn's KMeans (greedy k-means++, 50 iterations, on distinct
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("-k", type=int, nargs="+", default=[16, 64, 256], metavar="K")
     parser.add_argument("--best-known", metavar="CSV")
     parser.add_argument("--json", metavar="OUT")
+    parser.add_argument("--megapixels", type=float, help="resize each picture to so many")
     parser.add_argument("--slow", action="store_true")
     parser.add_argument("--no-peers", action="store_true", help="kmcodec only")
     parser.add_argument("--no-delta-e", action="store_true", help="it takes longer than all the rest")
@@ -87,6 +89,8 @@ def main() -> None:
     results = []
     for path in options.pictures:
         pixels = load_picture(path)
+        if options.megapixels:
+            pixels = resize(pixels, options.megapixels)
         name = os.path.splitext(os.path.basename(path))[0]
         for k in options.k:
             for result in compare(
@@ -98,6 +102,14 @@ def main() -> None:
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump([result._asdict() for result in results], file, indent=1)
+
+
+def resize(pixels: Pixels, megapixels: float) -> Pixels:
+    """Return a picture of that many megapixels."""
+    height, width = pixels.shape[:2]
+    scale = (megapixels * 1e6 / (width * height)) ** 0.5
+    size = round(scale * width), round(scale * height)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
 
 
 def read_best_known(path: str | None) -> dict[tuple[str, int], float]:
