@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kmcodec.codec import decode, encode, open, read, write
     from kmcodec.container.reader import KmqReader
+    from kmcodec.container.salvage import Salvaged, salvage
+    from kmcodec.container.writer import KmqWriter
     from kmcodec.errors import KmqError, KmqFormatError, LimitExceededError, PaletteError, PictureError
     from kmcodec.image import IndexedImage, Section
     from kmcodec.kernels import COMPILED
@@ -30,10 +32,12 @@ _HOMES = {
     "KmqError": "errors",
     "KmqFormatError": "errors",
     "KmqReader": "container.reader",
+    "KmqWriter": "container.writer",
     "LimitExceededError": "errors",
     "PaletteError": "errors",
     "PictureError": "errors",
     "Report": "report.measure",
+    "Salvaged": "container.salvage",
     "Section": "image",
     "decode": "codec",
     "encode": "codec",
@@ -42,6 +46,7 @@ _HOMES = {
     "read": "codec",
     "read_palette": "palettes",
     "report": "report.measure",
+    "salvage": "container.salvage",
     "write": "codec",
 }
 __all__ = [
@@ -51,10 +56,12 @@ __all__ = [
     "KmqError",
     "KmqFormatError",
     "KmqReader",
+    "KmqWriter",
     "LimitExceededError",
     "PaletteError",
     "PictureError",
     "Report",
+    "Salvaged",
     "Section",
     "decode",
     "encode",
@@ -63,6 +70,7 @@ __all__ = [
     "read",
     "read_palette",
     "report",
+    "salvage",
     "write",
 ]
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kmcodec.container.reader import DEFAULT_MAX_PIXELS, KmqReader
+from kmcodec.container.parts import DEFAULT_MAX_PIXELS
+from kmcodec.container.reader import KmqReader
 from kmcodec.container.writer import write_image
 from kmcodec.files import write_atomically
 from kmcodec.quantize.quantizer import quantize

@@ -8,17 +8,25 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterator
+from typing import BinaryIO
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> None:
-    """Write a file under a temporary name beside its place, and move it there when it is complete.
+    """Write data to a file; parameters and errors are those of open_atomically."""
+    with open_atomically(path, overwrite=overwrite) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def open_atomically(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[BinaryIO]:
+    """Open a file for writing under a temporary name, and move it to its place at the end of the with-block.
 
     A link is followed. A device or a pipe is written to directly. An existing file's permissions are kept.
 
     Parameters
     ----------
     path : path-like
-    data : bytes
     overwrite : bool
         Whether an existing file is replaced.
 
@@ -27,7 +35,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, overwrite: bo
     FileExistsError
         If there is a file and overwrite is false, even one that came while this one was written.
     OSError
-        If the file system refuses; nothing is left behind.
+        If the file system refuses. After this and any other exception nothing is left behind.
     """
     target = os.path.realpath(path)
     try:
@@ -37,7 +45,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, overwrite: bo
     if mode is not None and not stat.S_ISREG(mode):
         # A folder makes open raise the error that says so.
         with open(target, "wb") as file:
-            file.write(data)
+            yield file
         return
     if mode is not None and not overwrite:
         raise FileExistsError(f"exists already: {os.fspath(path)}")
@@ -45,7 +53,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, overwrite: bo
     temporary = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.part")
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:

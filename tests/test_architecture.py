@@ -23,7 +23,7 @@ ALLOWED = {
     "pictures": {"errors", "image"},
     "quantize": {"checks", "image", "kernels", "threads"},
     "coding": {"errors", "image", "kernels"},
-    "container": {"checks", "coding", "errors", "image"},
+    "container": {"checks", "coding", "errors", "files", "image", "threads"},
     "codec": {"container", "files", "quantize"},
     "palettes": {"container", "errors", "image", "pictures"},
     "report": {"checks", "container"},

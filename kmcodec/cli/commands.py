@@ -11,7 +11,8 @@ from typing import Any
 from kmcodec.cli import outputs
 from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
 from kmcodec.cli.progress import Progress
-from kmcodec.container.reader import DEFAULT_MAX_PIXELS, KmqReader, read_stream
+from kmcodec.container.parts import DEFAULT_MAX_PIXELS
+from kmcodec.container.reader import KmqReader, read_stream
 
 _DEFAULT_COLORS = 64
 

@@ -104,16 +104,23 @@ def unpack(payload: bytes | memoryview, n_indices: int, index_bits: int, last_in
 
 
 def unpack_run(
-    payload: bytes | memoryview, start: int, n_indices: int, index_bits: int, last_index: int
+    data: bytes | memoryview, first_bit: int, n_indices: int, index_bits: int, last_index: int
 ) -> Indices:
-    """Unpack the indices start, ..., start + n_indices - 1 of a payload, which holds more.
+    """Unpack indices from the midst of a payload.
 
-    Parameters, result and errors are those of unpack.
+    Parameters
+    ----------
+    data : bytes-like
+        The bytes in which the indices lie.
+    first_bit : int
+        0..7, where the first index begins in the first byte; 0 is the most significant bit.
+    n_indices, index_bits, last_index
+        As for unpack, and so are result and errors; bits of a PayloadError are counted from data.
     """
     if index_bits == 0:
         return np.zeros(n_indices, np.uint8)
-    run = bitarray(buffer=payload, endian="big")[start * index_bits : (start + n_indices) * index_bits]
-    with _counting_from(start * index_bits):
+    run = bitarray(buffer=data, endian="big")[first_bit : first_bit + n_indices * index_bits]
+    with _counting_from(first_bit):
         return unpack(run.tobytes(), n_indices, index_bits, last_index)
 
 

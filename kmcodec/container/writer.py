@@ -1,15 +1,31 @@
-"""IndexedImage -> bytes of a .kmq file."""
+"""IndexedImage, or rows as they come, -> .kmq file."""
 
 from __future__ import annotations
 
-from kmcodec.checks import check_integer
+import io
+import os
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kmcodec.checks import check_colors, check_integer
 from kmcodec.coding import packed
 from kmcodec.container import layout
-from kmcodec.image import IndexedImage
+from kmcodec.files import open_atomically
+from kmcodec.image import IndexedImage, Indices, Section, empty_indices
+from kmcodec.threads import Workers, cut_range
 
 # Pixels that a strip has by default: enough that 4 bytes of checksum do not count, few enough that
 # a region, a thread or a damage concerns a small part of a large picture.
 _STRIP_PIXELS = 1 << 20
+
+# Pixels that are worth a thread.
+_LEAST_PIXELS = 1 << 19
+
+_LARGEST_SIDE = 2**32 - 1
 
 
 def default_strip_rows(width: int, height: int) -> int:
@@ -17,39 +33,193 @@ def default_strip_rows(width: int, height: int) -> int:
     return min(max(1, _STRIP_PIXELS // width), height)
 
 
-def write_image(image: IndexedImage, *, strip_rows: int | None = None) -> bytes:
+class KmqWriter:
+    """Write a .kmq file as its rows come, in the memory of a strip; use it in a with-block.
+
+    Parameters
+    ----------
+    target : path-like or binary file object
+        A path is written to under a temporary name and moved into place when the block ends without an
+        exception; an existing file is replaced. A file object need not be seekable, and is not closed.
+    palette : array_like, shape (K, 3) or (K, 4), integers in 0..255
+        sRGB colours, with straight alpha if there is any; K is 1..65536.
+    width, height : int
+        In pixels, 1..2**32 - 1.
+    strip_rows : int, optional
+        Rows of a strip, at least 1; more than the picture has stands for all. Default: about a million
+        pixels.
+    sections : iterable of Section
+        Metadata.
+    threads : int, optional
+        Default: all processors; strips that are appended together are packed side by side.
+
+    Raises
+    ------
+    OSError
+        If the target cannot be written to.
+    TypeError, ValueError
+        If an argument has the wrong type, or is out of range.
+    """
+
+    def __init__(
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        palette: ArrayLike,
+        width: int,
+        height: int,
+        *,
+        strip_rows: int | None = None,
+        sections: Iterable[Section] = (),
+        threads: int | None = None,
+    ) -> None:
+        colors = check_colors("palette", palette)
+        width = check_integer("width", width, 1, _LARGEST_SIDE)
+        height = check_integer("height", height, 1, _LARGEST_SIDE)
+        if strip_rows is None:
+            strip_rows = default_strip_rows(width, height)
+        strip_rows = min(check_integer("strip_rows", strip_rows, 1), height)
+        area = layout.build_sections(tuple(sections))
+        last_index, has_alpha = len(colors) - 1, colors.shape[1] == 4
+        self.header = layout.Header(width, height, last_index, has_alpha, strip_rows, len(area))
+        self._rows = 0
+        self._written_strips = 0
+        # Rows of a strip that is not complete; made when there are any.
+        self._pending = empty_indices((0, width), len(colors))
+        self._pending_rows = 0
+        with ExitStack() as stack:
+            self._workers = stack.enter_context(Workers(threads))
+            if isinstance(target, (str, os.PathLike)):
+                target = stack.enter_context(open_atomically(target, overwrite=True))
+            # First to be called at the end, so that an unfinished file does not take its place.
+            stack.push(self._check_complete)
+            self._file = target
+            # Section 4: all colours, then all alphas.
+            entries = colors[:, :3].tobytes() + colors[:, 3:].tobytes()
+            self._file.write(b"".join((self.header.to_bytes(), entries, layout.crc_bytes(entries), area)))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> KmqWriter:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._stack.__exit__(*exception)
+
+    def close(self) -> None:
+        """Finish the file.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be moved into place.
+        ValueError
+            If rows are missing; there is no file then.
+        """
+        self._stack.close()
+
+    def append(self, indices: Indices) -> None:
+        """Append rows, from the top to the bottom of the picture; any number at a time.
+
+        Parameters
+        ----------
+        indices : ndarray, shape (rows, width), uint8 (K <= 256) or uint16
+            Rows of the palette. Not kept, and not modified.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written to.
+        TypeError, ValueError
+            If it is not such an array, an index is not below K, or the picture has not so many rows.
+        """
+        indices = self._check_rows(indices)
+        strip_rows = self.header.strip_rows
+        self._rows += len(indices)
+        is_end = self._rows == self.header.height
+        if self._pending_rows:
+            indices = self._keep(indices)
+            if self._pending_rows == strip_rows or (is_end and len(indices) == 0):
+                self._write_strips(self._pending[: self._pending_rows])
+                self._pending_rows = 0
+        # Whole strips, and the last one of the picture, need not be copied.
+        end = len(indices) if is_end else len(indices) // strip_rows * strip_rows
+        self._write_strips(indices[:end])
+        self._keep(indices[end:])
+
+    def _keep(self, indices: Indices) -> Indices:
+        """Keep as many rows as belong to the strip that is begun; return the others."""
+        if len(indices) == 0:
+            return indices
+        header = self.header
+        if len(self._pending) == 0:
+            self._pending = empty_indices((header.strip_rows, header.width), header.n_colors)
+        kept = indices[: header.strip_rows - self._pending_rows]
+        self._pending[self._pending_rows : self._pending_rows + len(kept)] = kept
+        self._pending_rows += len(kept)
+        return indices[len(kept) :]
+
+    def _check_rows(self, rows: ArrayLike) -> Indices:
+        header = self.header
+        indices = np.asarray(rows)
+        expected = empty_indices(0, header.n_colors).dtype
+        if indices.dtype != expected:
+            raise TypeError(f"indices of {header.n_colors} colours must be {expected}, found {indices.dtype}")
+        if indices.ndim != 2 or indices.shape[1] != header.width:
+            raise ValueError(f"indices must have shape (rows, {header.width}), found {indices.shape!r}")
+        if len(indices) > header.height - self._rows:
+            raise ValueError(
+                f"the picture has {header.height} rows, found {self._rows} and {len(indices)} more"
+            )
+        if len(indices) and int(indices.max()) > header.last_index:
+            raise ValueError(f"indices must be below {header.n_colors}, found {int(indices.max())!r}")
+        contiguous: Indices = np.ascontiguousarray(indices)
+        return contiguous
+
+    def _write_strips(self, indices: Indices) -> None:
+        """Write strips; indices holds whole ones, or also the last one."""
+        header, first = self.header, self._written_strips
+
+        def pack_run(run: tuple[int, int]) -> list[bytes]:
+            stored = []
+            for i in range(*run):
+                rows = indices[i * header.strip_rows : (i + 1) * header.strip_rows]
+                payload = packed.pack(rows.reshape(-1), header.index_bits)
+                stored += [payload, layout.strip_crc(first + i, payload)]
+            return stored
+
+        count = -(-len(indices) // header.strip_rows)
+        least = -(-_LEAST_PIXELS // (header.strip_rows * header.width))
+        for stored in self._workers.map(pack_run, cut_range(count, self._workers.count, least)):
+            self._file.writelines(stored)
+        self._written_strips += count
+
+    def _check_complete(self, exception: type[BaseException] | None, *_: object) -> None:
+        if exception is None and self._rows < self.header.height:
+            raise ValueError(f"the picture has {self.header.height} rows, found {self._rows} only")
+
+
+def write_image(image: IndexedImage, *, strip_rows: int | None = None, threads: int | None = None) -> bytes:
     """Return the file that holds an image.
 
     Parameters
     ----------
     image : IndexedImage
-    strip_rows : int, optional
-        Rows of a strip, at least 1; more than the picture has stands for all. Default: about a
-        million pixels.
+    strip_rows, threads
+        As for KmqWriter.
 
     Raises
     ------
     TypeError, ValueError
-        If strip_rows is out of range, or a section cannot be stored.
+        If strip_rows or threads is out of range, or a section cannot be stored.
     """
-    if strip_rows is None:
-        strip_rows = default_strip_rows(image.width, image.height)
-    strip_rows = check_integer("strip_rows", strip_rows, 1)
-    sections = layout.build_sections(image.sections)
-    header = layout.Header(
-        width=image.width,
-        height=image.height,
-        last_index=len(image.palette) - 1,
-        has_alpha=image.palette.shape[1] == 4,
-        strip_rows=min(strip_rows, image.height),
-        sections_bytes=len(sections),
-    )
-    # Section 4: all colours, then all alphas.
-    palette = image.palette[:, :3].tobytes() + image.palette[:, 3:].tobytes()
-    parts = [header.to_bytes(), palette, layout.crc_bytes(palette), sections]
-    for number in range(header.strip_count):
-        first_row = number * header.strip_rows
-        rows = image.indices[first_row : first_row + header.strip_rows]
-        payload = packed.pack(rows.reshape(-1), header.index_bits)
-        parts += [payload, layout.strip_crc(number, payload)]
-    return b"".join(parts)
+    buffer = io.BytesIO()
+    with KmqWriter(
+        buffer,
+        image.palette,
+        image.width,
+        image.height,
+        strip_rows=strip_rows,
+        sections=image.sections,
+        threads=threads,
+    ) as writer:
+        writer.append(image.indices)
+    return buffer.getvalue()

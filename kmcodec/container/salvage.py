@@ -1,0 +1,200 @@
+"""A damaged .kmq file -> what can be saved of it (section 7.2 of the specification)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kmcodec.checks import check_colors
+from kmcodec.coding import packed
+from kmcodec.container import layout, parts
+from kmcodec.container.parts import DEFAULT_MAX_PIXELS
+from kmcodec.container.source import FileLike, Source
+from kmcodec.errors import KmqFormatError, PayloadError
+from kmcodec.image import Section
+
+#: Colour of lost rows: magenta, which hardly any picture has in whole rows.
+FILL = (255, 0, 255)
+
+
+class Run(NamedTuple):
+    """Hold rows that share one fate.
+
+    Attributes
+    ----------
+    start, stop : int
+        The rows start, ..., stop - 1.
+    state : str
+        "intact"; "unchecked", where the file ends before the strip's checksum; or "lost".
+    pixels : ndarray, shape (stop - start, width, 3) or (stop - start, width, 4), uint8
+        Of lost rows, the fill.
+    """
+
+    start: int
+    stop: int
+    state: str
+    pixels: NDArray[np.uint8]
+
+
+class Salvaged(NamedTuple):
+    """Hold what was saved of a file.
+
+    Attributes
+    ----------
+    pixels : ndarray, shape (height, width, 3) or, with alpha, (height, width, 4), uint8
+    lost, unchecked : list of (int, int)
+        Runs of rows, first and one past the last, whose pixels are the fill, or lack a checksum.
+    sections : tuple of Section
+        Metadata; empty if it was damaged.
+    faults : list of KmqFormatError
+        What is wrong with the file, in its order; empty for an intact one.
+    """
+
+    pixels: NDArray[np.uint8]
+    lost: list[tuple[int, int]]
+    unchecked: list[tuple[int, int]]
+    sections: tuple[Section, ...]
+    faults: list[KmqFormatError]
+
+
+class Salvager:
+    """Go through a damaged file, strip by strip.
+
+    Parameters
+    ----------
+    source : bytes-like or binary file object
+        As for KmqReader; it may be too short or too long.
+    fill : array_like, shape (3,) or (4,), integers in 0..255, default (255, 0, 255)
+        Colour of lost rows; opaque unless it says otherwise.
+    max_pixels : int or None, default 2**28
+        As for KmqReader. A picture of whose file most is missing counts eightfold.
+
+    Attributes
+    ----------
+    header : Header
+    palette : ndarray, shape (K, 3) or (K, 4), uint8
+    sections : tuple of Section
+        Empty if they are damaged.
+    faults : list of KmqFormatError
+        What has been found so far.
+
+    Raises
+    ------
+    KmqFormatError
+        If header or palette are damaged: then nothing can be saved.
+    LimitExceededError
+        If the picture has too many pixels.
+    TypeError, ValueError
+        If source is neither bytes nor a file, or fill no colour.
+    """
+
+    def __init__(
+        self,
+        source: bytes | bytearray | memoryview | FileLike,
+        *,
+        fill: ArrayLike = FILL,
+        max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        color = check_colors("fill", [fill])[0]
+        self._source = Source(source)
+        self.header = parts.read_header(self._source)
+        parts.check_limit(self.header, max_pixels, file_bytes=self._source.size)
+        self.palette = parts.read_palette(self._source, self.header)
+        self.sections: tuple[Section, ...] = ()
+        self.faults: list[KmqFormatError] = []
+        self._fill = np.append(color, np.uint8(255))[: self.header.channels]
+        for check in (self._read_sections, self._check_size):
+            try:
+                check()
+            except KmqFormatError as error:
+                self.faults.append(error)
+
+    def runs(self) -> Iterator[Run]:
+        """Yield all rows from the top, in runs of at most a strip."""
+        header = self.header
+        for number in range(header.strip_count):
+            start = number * header.strip_rows
+            stop = start + header.rows_of_strip(number)
+            end = header.strip_offset(number) + header.payload_bytes(number) + layout.CRC_BYTES
+            if end > self._source.size:
+                yield from self._save_cut_strip(number, start, stop)
+                continue
+            try:
+                payload = parts.read_strip(self._source, header, number)
+                with parts.locating(header, number):
+                    pixels = self._unpack(payload, stop - start)
+                yield Run(start, stop, "intact", pixels)
+            except KmqFormatError as error:
+                self.faults.append(error)
+                yield self._lose(start, stop)
+
+    def _read_sections(self) -> None:
+        self.sections = parts.read_sections(self._source, self.header)
+
+    def _check_size(self) -> None:
+        parts.check_size(self.header, self._source.size)
+
+    def _save_cut_strip(self, number: int, start: int, stop: int) -> Iterator[Run]:
+        """Yield the rows that are there of a strip that the end of the file cuts; and those that are not."""
+        header = self.header
+        there = max(self._source.size - header.strip_offset(number), 0)
+        row_bits = header.width * header.index_bits
+        rows = stop - start if row_bits == 0 else min(8 * there // row_bits, stop - start)
+        if rows > 0:
+            n_indices = rows * header.width
+            data = self._source.read(
+                header.strip_offset(number), packed.count_bytes(n_indices, header.index_bits)
+            )
+            try:
+                indices = packed.unpack_run(data, 0, n_indices, header.index_bits, header.last_index)
+            except PayloadError:
+                rows = 0
+            else:
+                pixels = self.palette[indices].reshape(rows, header.width, header.channels)
+                yield Run(start, start + rows, "unchecked", pixels)
+        if start + rows < stop:
+            yield self._lose(start + rows, stop)
+
+    def _unpack(self, payload: bytes | memoryview, rows: int) -> NDArray[np.uint8]:
+        pixels = np.empty((rows, self.header.width, self.header.channels), np.uint8)
+        packed.unpack_to_pixels(payload, self.palette, pixels.reshape(-1))
+        return pixels
+
+    def _lose(self, start: int, stop: int) -> Run:
+        pixels = np.empty((stop - start, self.header.width, self.header.channels), np.uint8)
+        pixels[:] = self._fill
+        return Run(start, stop, "lost", pixels)
+
+
+def salvage(
+    source: bytes | bytearray | memoryview | FileLike,
+    *,
+    fill: ArrayLike = FILL,
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
+) -> Salvaged:
+    """Save what can be saved of a damaged file.
+
+    Parameters and errors are those of Salvager.
+
+    Returns
+    -------
+    Salvaged
+    """
+    salvager = Salvager(source, fill=fill, max_pixels=max_pixels)
+    header = salvager.header
+    pixels = np.empty((header.height, header.width, header.channels), np.uint8)
+    rows: dict[str, list[tuple[int, int]]] = {"intact": [], "unchecked": [], "lost": []}
+    for run in salvager.runs():
+        pixels[run.start : run.stop] = run.pixels
+        add_run(rows[run.state], run.start, run.stop)
+    return Salvaged(pixels, rows["lost"], rows["unchecked"], salvager.sections, salvager.faults)
+
+
+def add_run(runs: list[tuple[int, int]], start: int, stop: int) -> None:
+    """Append the rows start, ..., stop - 1 to runs, of which the last may end at start."""
+    if runs and runs[-1][1] == start:
+        start, _ = runs.pop()
+    runs.append((start, stop))
