@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,20 @@ from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.reader import KmqReader
 from kmcodec.container.writer import write_image
 from kmcodec.files import write_atomically
+from kmcodec.metadata import Metadata
 from kmcodec.quantize.quantizer import quantize
+from kmcodec.recipe import build_recipe, describe_source, hash_pixels
 
 
-def encode(rgb: ArrayLike, n_colors: int = 64, *, strip_rows: int | None = None, **options: Any) -> bytes:
+def encode(
+    rgb: ArrayLike,
+    n_colors: int = 64,
+    *,
+    strip_rows: int | None = None,
+    metadata: Metadata | None = None,
+    recipe: bool = False,
+    **options: Any,
+) -> bytes:
     """Encode a picture.
 
     Parameters
@@ -27,6 +38,10 @@ def encode(rgb: ArrayLike, n_colors: int = 64, *, strip_rows: int | None = None,
         K, 1..65536. A picture of at most that many distinct colours is stored exactly.
     strip_rows : int, optional
         Rows that are stored and checked together; default: about a million pixels' worth.
+    metadata : Metadata, optional
+        What goes with the picture.
+    recipe : bool, default False
+        Whether to record in the file how it was made: the options, and size and SHA-256 of the pixels.
     **options
         Options of kmcodec.quantize.
 
@@ -40,11 +55,20 @@ def encode(rgb: ArrayLike, n_colors: int = 64, *, strip_rows: int | None = None,
     TypeError, ValueError
         If an argument has the wrong type, or is out of range.
     """
-    return write_image(quantize(rgb, n_colors, **options), strip_rows=strip_rows)
+    image = quantize(rgb, n_colors, **options)
+    metadata = metadata or Metadata()
+    if recipe:
+        source = describe_source(np.asarray(rgb).shape, hash_pixels([np.asarray(rgb)]))
+        metadata = replace(metadata, recipe=build_recipe(n_colors, options) | source)
+    image = replace(image, sections=metadata.to_sections())
+    return write_image(image, strip_rows=strip_rows, threads=options.get("threads"))
 
 
 def decode(
-    data: bytes | bytearray | memoryview, *, max_pixels: int | None = DEFAULT_MAX_PIXELS
+    data: bytes | bytearray | memoryview,
+    *,
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    threads: int | None = None,
 ) -> NDArray[np.uint8]:
     """Decode a picture.
 
@@ -53,7 +77,10 @@ def decode(
     data : bytes-like
         A .kmq file.
     max_pixels : int or None, default 2**28
-        A picture of more pixels is refused; None allows any.
+        A picture of more pixels is refused; None allows any. A picture of one colour, for which a file holds
+        no bytes, counts eightfold.
+    threads : int, optional
+        Default: all processors.
 
     Returns
     -------
@@ -64,11 +91,11 @@ def decode(
     KmqFormatError
         If data is not a valid file, by the least bit.
     LimitExceededError
-        If the picture has more than max_pixels pixels.
+        If the picture has too many pixels.
     TypeError
         If data is not bytes-like.
     """
-    return KmqReader(data, max_pixels=max_pixels).pixels()
+    return KmqReader(data, max_pixels=max_pixels).pixels(threads=threads)
 
 
 def write(path: str | os.PathLike[str], rgb: ArrayLike, n_colors: int = 64, **options: Any) -> None:
@@ -110,7 +137,8 @@ def open(path: str | os.PathLike[str], *, max_pixels: int | None = DEFAULT_MAX_P
     KmqFormatError, LimitExceededError
         As for decode.
     """
-    file = builtins.open(path, "rb")  # noqa: SIM115  # the reader keeps and closes it
+    # Without a buffer, so that no more is read than is asked for.
+    file = builtins.open(path, "rb", buffering=0)  # noqa: SIM115  # the reader keeps and closes it
     try:
         return KmqReader(file, max_pixels=max_pixels)
     except BaseException:

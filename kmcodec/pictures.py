@@ -1,18 +1,20 @@
-"""Picture files <-> arrays. The only importer of Pillow.
+"""Picture files <-> arrays and metadata. The only importer of Pillow.
 
-Owns what becomes of every kind of picture on its way to 8-bit sRGB: orientation, transparency, 16 bits,
-greys, inks. Knows nothing of .kmq.
+Owns what becomes of every kind of picture on its way to 8-bit RGB: orientation, transparency, 16 bits,
+greys, inks; and where each format has its metadata. Knows nothing of .kmq.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
+import struct
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from kmcodec.errors import LimitExceededError, PictureError
 from kmcodec.image import IndexedImage
+from kmcodec.metadata import Density, Metadata, Text, is_exif, is_rgb_profile, is_utf8, reset_orientation
 
 #: Pixels that a picture may have unless the caller says otherwise.
 DEFAULT_MAX_PIXELS = 1 << 28
@@ -32,10 +35,40 @@ _OTHER_ORDER = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "li
 def load_picture(
     source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS
 ) -> NDArray[np.uint8]:
-    """Load a picture file as sRGB.
+    """Load a picture file as pixels only; parameters and errors are those of read_picture.
 
-    Orientation from EXIF is applied; 16 bits are rounded to 8; of several frames the first is taken. No
-    colour profile is applied.
+    Returns
+    -------
+    ndarray, shape (height, width, 3) or, where the file has transparency, (height, width, 4), uint8
+        Straight alpha.
+    """
+    return read_picture(source, max_pixels=max_pixels).pixels
+
+
+class Picture(NamedTuple):
+    """Hold a picture as it was read from a file.
+
+    Attributes
+    ----------
+    pixels : ndarray, shape (height, width, 3) or, where the file has transparency, (height, width, 4), uint8
+        sRGB, or in the colours of the profile; straight alpha.
+    metadata : Metadata
+    notes : tuple of str
+        What could not be taken along.
+    """
+
+    pixels: NDArray[np.uint8]
+    metadata: Metadata
+    notes: tuple[str, ...]
+
+
+def read_picture(
+    source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS
+) -> Picture:
+    """Read a picture file.
+
+    Orientation from EXIF is applied, and set to upright in the metadata; 16 bits are rounded to 8; of several
+    frames the first is taken. A colour profile is not applied, but goes along.
 
     Parameters
     ----------
@@ -45,8 +78,7 @@ def load_picture(
 
     Returns
     -------
-    ndarray, shape (height, width, 3) or, where the file has transparency, (height, width, 4), uint8
-        Straight alpha.
+    Picture
 
     Raises
     ------
@@ -59,10 +91,13 @@ def load_picture(
     """
     if isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as file:
-            return load_picture(file, max_pixels=max_pixels)
+            return read_picture(file, max_pixels=max_pixels)
     with _pillow_errors(), _open_image(source) as image:
         _check_size(image, max_pixels)
-        return _to_array(image, source)
+        pixels = _to_array(image, source)
+        # Now, since in some files metadata follows the pixels.
+        metadata, notes = _read_metadata(image)
+        return Picture(pixels, metadata, notes)
 
 
 def load_palette(source: BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
@@ -229,6 +264,123 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
     return converted
 
 
+# Texts of PNG that hold what has a place of its own.
+_XMP_KEYWORD = "XML:com.adobe.xmp"
+_RAW_EXIF_KEYWORD = "Raw profile type exif"
+_EXIF_MARK = b"Exif\0\0"
+
+# Tags of a TIFF file that describe the picture and not how it is stored: description, maker, model, program,
+# date, artist, copyright; then the places of EXIF and of GPS data.
+_DESCRIPTIVE_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
+_DESCRIPTIVE_IFDS = (0x8769, 0x8825)
+
+_METRES_PER_INCH = 0.0254
+_UNITS_PER_METRE = {1: 1 / _METRES_PER_INCH, 2: 100.0}
+
+
+def _read_metadata(image: Image.Image) -> tuple[Metadata, tuple[str, ...]]:
+    """Return the metadata of a picture whose pixels have been read, and what had to be left out."""
+    notes = []
+    profile = image.info.get("icc_profile")
+    if profile and not is_rgb_profile(profile):
+        notes.append("its colour profile is not one for RGB, and is left out")
+        profile = None
+    exif = _read_exif(image)
+    if exif is not None:
+        exif = reset_orientation(exif)
+        if not is_exif(exif) or _find_orientation(exif) != 1:
+            notes.append("its EXIF data is malformed, and is left out")
+            exif = None
+    xmp = image.info.get("xmp")
+    if isinstance(xmp, bytes):
+        # Of the same length, as above.
+        xmp = re.sub(rb'(tiff:Orientation(?:="|>))[0-9]', rb"\g<1>1", xmp.rstrip(b"\0"))
+        if not is_utf8(xmp):
+            notes.append("its XMP data is not text, and is left out")
+            xmp = None
+    metadata = Metadata(profile or None, exif, xmp or None, _read_texts(image), _read_density(image))
+    return metadata, tuple(notes)
+
+
+def _read_exif(image: Image.Image) -> bytes | None:
+    exif = image.info.get("exif")
+    if exif:
+        return bytes(exif).removeprefix(_EXIF_MARK)
+    if _RAW_EXIF_KEYWORD in image.info:
+        # In hexadecimal, below a name and a length; image.load has taken it apart already without error.
+        lines = str(image.info[_RAW_EXIF_KEYWORD]).split("\n")
+        return bytes.fromhex("".join(lines[3:])).removeprefix(_EXIF_MARK)
+    if image.format != "TIFF":
+        return None
+    tags, described = image.getexif(), Image.Exif()
+    for tag in _DESCRIPTIVE_TAGS:
+        if tag in tags:
+            described[tag] = tags[tag]
+    for tag in _DESCRIPTIVE_IFDS:
+        if entries := tags.get_ifd(tag):
+            described[tag] = dict(entries)
+    return described.tobytes().removeprefix(_EXIF_MARK) if len(described) else None
+
+
+def _find_orientation(exif: bytes) -> int:
+    try:
+        parsed = Image.Exif()
+        parsed.load(exif)
+        return int(parsed.get(0x0112, 1))
+    except Exception:  # whatever Pillow meets in it
+        return 0
+
+
+def _read_texts(image: Image.Image) -> tuple[Text, ...]:
+    texts = []
+    for keyword, text in getattr(image, "text", {}).items():
+        if keyword in (_XMP_KEYWORD, _RAW_EXIF_KEYWORD):
+            continue
+        language, translated = getattr(text, "lang", None) or "", getattr(text, "tkey", None) or ""
+        texts.append(Text(keyword, str(text), _to_text(language), _to_text(translated)))
+    comment = image.info.get("comment")
+    if comment and not texts:
+        texts.append(Text("Comment", _to_text(comment).rstrip("\0")))
+    return tuple(text for text in texts if text.keyword and "\0" not in "".join(text))
+
+
+def _to_text(value: str | bytes) -> str:
+    """Return bytes as text: UTF-8, or else Latin-1, which takes all."""
+    if isinstance(value, str):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _read_density(image: Image.Image) -> Density | None:
+    """Return the density that the file itself has; what EXIF says stays there."""
+    info, per_metre = image.info, 1 / _METRES_PER_INCH
+    density, is_per_metre = info.get("dpi"), True
+    if image.format in ("JPEG", "MPO"):
+        # Where JPEG has no density, Pillow makes one up from EXIF.
+        density, unit = info.get("jfif_density"), info.get("jfif_unit", 0)
+        is_per_metre = unit in _UNITS_PER_METRE
+        per_metre = _UNITS_PER_METRE.get(unit, 1.0)
+        if not is_per_metre and density is not None and density[0] == density[1]:
+            density = None
+    elif "aspect" in info:
+        density, is_per_metre, per_metre = info["aspect"], False, 1.0
+    if density is None:
+        return None
+    try:
+        x, y = (round(float(value) * per_metre) for value in density)
+    # Fractions without a denominator, infinities, anything that a file may hold.
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+    return Density(x, y, is_per_metre) if 0 < x < 2**32 and 0 < y < 2**32 else None
+
+
+# Of PNG: signature and IHDR; characters of a keyword, which is Latin-1.
+_PNG_HEADER_END = 8 + 25
+_LONGEST_KEYWORD = 79
+
 # Width in pixels up to which join_pictures enlarges.
 _SMALL_WIDTH = 320
 
@@ -251,7 +403,9 @@ def find_format(path: str) -> str:
     return name
 
 
-def encode_picture(picture: IndexedImage | NDArray[np.uint8], format_name: str = "PNG") -> bytes:
+def encode_picture(
+    picture: IndexedImage | NDArray[np.uint8], format_name: str = "PNG", metadata: Metadata | None = None
+) -> bytes:
     """Return a picture as bytes of a picture file.
 
     Parameters
@@ -260,6 +414,9 @@ def encode_picture(picture: IndexedImage | NDArray[np.uint8], format_name: str =
         As PNG, an image of at most 256 colours is written with its palette.
     format_name : str
         As Pillow names it.
+    metadata : Metadata, optional
+        All but the recipe goes into a PNG, except texts with keywords that PNG cannot hold; other formats
+        take what they have a place for.
 
     Raises
     ------
@@ -271,24 +428,66 @@ def encode_picture(picture: IndexedImage | NDArray[np.uint8], format_name: str =
         image.putpalette(picture.palette.tobytes(), "RGBA" if picture.palette.shape[1] == 4 else "RGB")
     else:
         image = Image.fromarray(picture.to_rgb() if isinstance(picture, IndexedImage) else picture)
+    metadata = metadata or Metadata()
     buffer = io.BytesIO()
     try:
         if format_name == "PNG":
-            _save_png(image, buffer)
-        else:
-            image.save(buffer, format_name)
+            return _encode_png(image, metadata)
+        image.save(buffer, format_name, **_to_arguments(metadata))
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"not writable as {format_name}: {reason}") from error
     return buffer.getvalue()
 
 
-def _save_png(image: Image.Image, buffer: io.BytesIO) -> None:
-    """Do what image.save does, without loading all other common formats: a tenth of kmq's start-up."""
-    from PIL import PngImagePlugin  # noqa: F401  # registers the format
+def _to_arguments(metadata: Metadata) -> dict[str, Any]:
+    """Return metadata as arguments of Image.save, of which each format takes those that it knows."""
+    arguments: dict[str, Any] = {"icc_profile": metadata.icc_profile, "xmp": metadata.xmp}
+    if metadata.exif is not None:
+        arguments["exif"] = _EXIF_MARK + metadata.exif
+    if metadata.density is not None and metadata.density.is_per_metre:
+        arguments["dpi"] = tuple(value * _METRES_PER_INCH for value in metadata.density[:2])
+    for text in metadata.texts:
+        if text.keyword == "Comment":
+            arguments["comment"] = text.text.encode()
+    return {name: value for name, value in arguments.items() if value is not None}
 
-    image.encoderinfo, image.encoderconfig = {}, ()
+
+def _encode_png(image: Image.Image, metadata: Metadata) -> bytes:
+    """Do what image.save does, without loading all other common formats: a tenth of kmq's start-up."""
+    from PIL import PngImagePlugin
+
+    info = PngImagePlugin.PngInfo()
+    if metadata.xmp is not None:
+        info.add_itxt(_XMP_KEYWORD, metadata.xmp.decode())
+    for text in metadata.texts:
+        if not (_is_latin(text.keyword) and len(text.keyword) <= _LONGEST_KEYWORD):
+            # There is no place for it.
+            continue
+        if text.language or text.translated_keyword or not _is_latin(text.text):
+            info.add_itxt(text.keyword, text.text, text.language, text.translated_keyword)
+        else:
+            info.add_text(text.keyword, text.text)
+    buffer = io.BytesIO()
+    image.encoderinfo = {"pnginfo": info, "icc_profile": metadata.icc_profile, "exif": metadata.exif}
+    image.encoderconfig = ()
     Image.SAVE["PNG"](image, buffer, "")
+    if metadata.density is not None:
+        # Behind the header. Pillow knows densities per inch only, which are not whole numbers.
+        data = struct.pack(">IIB", *metadata.density)
+        chunk = io.BytesIO()
+        PngImagePlugin.putchunk(chunk, b"pHYs", data)
+        png = buffer.getbuffer()
+        return b"".join((png[:_PNG_HEADER_END], chunk.getvalue(), png[_PNG_HEADER_END:]))
+    return buffer.getvalue()
+
+
+def _is_latin(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def join_pictures(

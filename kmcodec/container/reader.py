@@ -14,6 +14,7 @@ from kmcodec.container import layout, parts
 from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.source import FileLike, Source
 from kmcodec.image import IndexedImage, Indices, Section, empty_indices
+from kmcodec.metadata import Metadata
 from kmcodec.threads import Workers, cut_range
 
 # Pixels that are worth a thread.
@@ -87,8 +88,13 @@ class KmqReader:
 
     @functools.cached_property
     def sections(self) -> tuple[Section, ...]:
-        """Metadata, in the order of the file."""
+        """Metadata as it is stored, in the order of the file."""
         return parts.read_sections(self._source, self.header)
+
+    @property
+    def metadata(self) -> Metadata:
+        """Metadata that is known and well-formed."""
+        return Metadata.from_sections(self.sections)
 
     def indices(self, *, threads: int | None = None) -> Indices:
         """Return the palette index of each pixel.
