@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +16,8 @@ from kmcodec.container.writer import write_image
 from kmcodec.files import write_atomically
 from kmcodec.metadata import Metadata
 from kmcodec.quantize.quantizer import quantize
-from kmcodec.recipe import build_recipe, describe_source, hash_pixels
+from kmcodec.recipe import PixelHash, build_recipe
+from kmcodec.streaming import Rows, is_on_disk, write_rows
 
 
 def encode(
@@ -58,8 +59,10 @@ def encode(
     image = quantize(rgb, n_colors, **options)
     metadata = metadata or Metadata()
     if recipe:
-        source = describe_source(np.asarray(rgb).shape, hash_pixels([np.asarray(rgb)]))
-        metadata = replace(metadata, recipe=build_recipe(n_colors, options) | source)
+        pixels = np.asarray(rgb)
+        digest = PixelHash(pixels.shape)
+        digest.add(pixels)
+        metadata = replace(metadata, recipe=build_recipe(n_colors, options) | digest.describe())
     image = replace(image, sections=metadata.to_sections())
     return write_image(image, strip_rows=strip_rows, threads=options.get("threads"))
 
@@ -98,13 +101,17 @@ def decode(
     return KmqReader(data, max_pixels=max_pixels).pixels(threads=threads)
 
 
-def write(path: str | os.PathLike[str], rgb: ArrayLike, n_colors: int = 64, **options: Any) -> None:
+def write(path: str | os.PathLike[str], rgb: ArrayLike | Rows, n_colors: int = 64, **options: Any) -> None:
     """Encode a picture into a file, which is replaced only when the new one is complete.
 
     Parameters
     ----------
     path : path-like
-    rgb, n_colors, **options
+    rgb : array_like or Rows
+        As for encode. A picture on disk is read in blocks, twice, and needs not fit into memory: a memory
+        map (``np.load(path, mmap_mode="r")``), or an array that gives its rows by slicing, as those of h5py
+        and zarr.
+    n_colors, **options
         As for encode.
 
     Raises
@@ -114,7 +121,10 @@ def write(path: str | os.PathLike[str], rgb: ArrayLike, n_colors: int = 64, **op
     TypeError, ValueError
         As for encode.
     """
-    write_atomically(path, encode(rgb, n_colors, **options), overwrite=True)
+    if is_on_disk(rgb):
+        write_rows(path, cast("Rows", rgb), n_colors, **options)
+    else:
+        write_atomically(path, encode(cast("ArrayLike", rgb), n_colors, **options), overwrite=True)
 
 
 def open(path: str | os.PathLike[str], *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> KmqReader:

@@ -7,12 +7,14 @@ greys, inks; and where each format has its metadata. Knows nothing of .kmq.
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import struct
 import sys
 import warnings
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
@@ -23,6 +25,7 @@ from PIL import Image, UnidentifiedImageError
 from kmcodec.errors import LimitExceededError, PictureError
 from kmcodec.image import IndexedImage
 from kmcodec.metadata import Density, Metadata, Text, is_exif, is_rgb_profile, is_utf8, reset_orientation
+from kmcodec.threads import Workers
 
 #: Pixels that a picture may have unless the caller says otherwise.
 DEFAULT_MAX_PIXELS = 1 << 28
@@ -98,6 +101,24 @@ def read_picture(
         # Now, since in some files metadata follows the pixels.
         metadata, notes = _read_metadata(image)
         return Picture(pixels, metadata, notes)
+
+
+def measure_picture(source: str | os.PathLike[str]) -> int | None:
+    """Return the pixels of a picture file, or None if Pillow does not know it."""
+    try:
+        with open(source, "rb") as file, _pillow_errors(), _open_image(file) as image:
+            return image.width * image.height
+    except PictureError:
+        return None
+
+
+def read_metadata(source: str | os.PathLike[str]) -> Picture | None:
+    """Return a picture file without its pixels, or None if Pillow does not know it."""
+    try:
+        with open(source, "rb") as file, _pillow_errors(), _open_image(file) as image:
+            return Picture(np.zeros((0, 0, 3), np.uint8), *_read_metadata(image))
+    except PictureError:
+        return None
 
 
 def load_palette(source: BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
@@ -380,6 +401,8 @@ def _read_density(image: Image.Image) -> Density | None:
 # Of PNG: signature and IHDR; characters of a keyword, which is Latin-1.
 _PNG_HEADER_END = 8 + 25
 _LONGEST_KEYWORD = 79
+_LARGEST_PNG_SIDE = 2**31 - 1
+_LARGEST_CHUNK = 1 << 24
 
 # Width in pixels up to which join_pictures enlarges.
 _SMALL_WIDTH = 320
@@ -453,7 +476,7 @@ def _to_arguments(metadata: Metadata) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _encode_png(image: Image.Image, metadata: Metadata) -> bytes:
+def _encode_png(image: Image.Image, metadata: Metadata, bits: int | None = None) -> bytes:
     """Do what image.save does, without loading all other common formats: a tenth of kmq's start-up."""
     from PIL import PngImagePlugin
 
@@ -470,16 +493,93 @@ def _encode_png(image: Image.Image, metadata: Metadata) -> bytes:
             info.add_text(text.keyword, text.text)
     buffer = io.BytesIO()
     image.encoderinfo = {"pnginfo": info, "icc_profile": metadata.icc_profile, "exif": metadata.exif}
+    if bits is not None:
+        image.encoderinfo["bits"] = bits
     image.encoderconfig = ()
     Image.SAVE["PNG"](image, buffer, "")
     if metadata.density is not None:
         # Behind the header. Pillow knows densities per inch only, which are not whole numbers.
-        data = struct.pack(">IIB", *metadata.density)
-        chunk = io.BytesIO()
-        PngImagePlugin.putchunk(chunk, b"pHYs", data)
+        chunk = _build_chunk(b"pHYs", struct.pack(">IIB", *metadata.density))
         png = buffer.getbuffer()
-        return b"".join((png[:_PNG_HEADER_END], chunk.getvalue(), png[_PNG_HEADER_END:]))
+        return b"".join((png[:_PNG_HEADER_END], chunk, png[_PNG_HEADER_END:]))
     return buffer.getvalue()
+
+
+def _build_chunk(type_: bytes, data: bytes) -> bytes:
+    crc = zlib.crc32(data, zlib.crc32(type_))
+    return struct.pack(">I", len(data)) + type_ + data + struct.pack(">I", crc)
+
+
+def write_png(
+    file: BinaryIO,
+    blocks: Iterable[NDArray[Any]],
+    shape: tuple[int, int, int],
+    palette: NDArray[np.uint8] | None,
+    metadata: Metadata,
+    workers: Workers,
+) -> None:
+    """Write a PNG as its rows come, in the memory of a block for each thread.
+
+    Parameters
+    ----------
+    file : binary file object
+        Need not be seekable.
+    blocks : iterable of ndarray
+        Runs of rows, from the top: indices, shape (rows, width), uint8, where there is a palette of at most
+        256 colours; else pixels, shape (rows, width, 3 or 4), uint8.
+    shape : (int, int, int)
+        Height, width and channels of the picture.
+    palette : ndarray or None
+    metadata : Metadata
+    workers : Workers
+
+    Raises
+    ------
+    PictureError
+        If a side has more than 2**31 - 1 pixels.
+    """
+    height, width, channels = shape
+    if max(height, width) > _LARGEST_PNG_SIDE:
+        raise PictureError(f"a PNG has sides of at most {_LARGEST_PNG_SIDE} pixels")
+    # All but the pixels comes from a picture of one pixel.
+    if palette is None:
+        frame = _encode_png(Image.new("RGB" if channels == 3 else "RGBA", (1, 1)), metadata)
+    else:
+        pixel = Image.new("P", (1, 1))
+        pixel.putpalette(palette.tobytes(), "RGBA" if channels == 4 else "RGB")
+        frame = _encode_png(pixel, metadata, bits=8)
+    header = struct.pack(">II", width, height) + frame[24:29]
+    file.write(frame[:8] + _build_chunk(b"IHDR", header))
+    file.write(frame[_PNG_HEADER_END : _find_chunk(frame, b"IDAT")])
+    # The header of zlib's format; then each block compressed by itself, as pigz does; then the checksum.
+    file.write(_build_chunk(b"IDAT", b"\x78\x9c"))
+    checksum = 1
+    remaining = iter(blocks)
+    while batch := list(itertools.islice(remaining, workers.count)):
+        for compressed, filtered in workers.map(_compress_block, batch):
+            checksum = zlib.adler32(filtered.data, checksum)
+            for start in range(0, len(compressed), _LARGEST_CHUNK):
+                file.write(_build_chunk(b"IDAT", compressed[start : start + _LARGEST_CHUNK]))
+    # An empty last block of deflate.
+    file.write(_build_chunk(b"IDAT", b"\x03\x00" + struct.pack(">I", checksum)))
+    file.write(_build_chunk(b"IEND", b""))
+
+
+def _compress_block(block: NDArray[Any]) -> tuple[bytes, NDArray[np.uint8]]:
+    """Return rows, deflated up to a whole byte; and as they were before, each after its filter (none)."""
+    rows = block.reshape(len(block), -1)
+    filtered = np.zeros((len(rows), 1 + rows.shape[1]), np.uint8)
+    filtered[:, 1:] = rows
+    compressor = zlib.compressobj(wbits=-15)
+    return compressor.compress(filtered.data) + compressor.flush(zlib.Z_SYNC_FLUSH), filtered
+
+
+def _find_chunk(png: bytes, type_: bytes) -> int:
+    """Return where the first chunk of a type begins in a PNG that has one."""
+    at = 8
+    while png[at + 4 : at + 8] != type_:
+        at += 12 + int.from_bytes(png[at : at + 4], "big")
+    return at
 
 
 def _is_latin(text: str) -> bool:

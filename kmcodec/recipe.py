@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -49,23 +49,32 @@ def build_recipe(n_colors: int, options: Mapping[str, Any]) -> dict[str, Any]:
     return recipe
 
 
-def describe_source(shape: tuple[int, ...], sha256: str) -> dict[str, Any]:
-    """Return size and hash of a picture of shape (height, width, channels), ready for JSON."""
-    height, width, channels = shape
-    return {
-        "source_width": width,
-        "source_height": height,
-        "source_channels": channels,
-        "source_sha256": sha256,
-    }
+class PixelHash:
+    """Describe the source of a file: size and SHA-256 of a picture that comes in parts of whole rows.
 
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Height, width and channels of the picture.
+    """
 
-def hash_pixels(parts: Iterable[NDArray[np.uint8]]) -> str:
-    """Return the SHA-256, in hexadecimal, of a picture in parts of whole rows, from the top."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(np.ascontiguousarray(part).data)
-    return digest.hexdigest()
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        self._digest = hashlib.sha256()
+
+    def add(self, pixels: NDArray[np.uint8]) -> None:
+        """Add the next rows, shape (rows, width, channels)."""
+        self._digest.update(np.ascontiguousarray(pixels).data)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the members of a recipe."""
+        height, width, channels = self._shape
+        return {
+            "source_width": width,
+            "source_height": height,
+            "source_channels": channels,
+            "source_sha256": self._digest.hexdigest(),
+        }
 
 
 def _list_colors(name: str, colors: Any) -> list[str]:

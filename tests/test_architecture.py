@@ -20,28 +20,22 @@ ALLOWED = {
     "files": set(),
     "kernels": set(),
     "image": set(),
-    "pictures": {"errors", "image"},
+    "pictures": {"errors", "image", "metadata", "threads"},
     "quantize": {"checks", "image", "kernels", "threads"},
+    "metadata": {"image"},
+    "recipe": {"", "checks", "quantize"},
     "coding": {"errors", "image", "kernels"},
-    "container": {"checks", "coding", "errors", "files", "image", "threads"},
-    "codec": {"container", "files", "quantize"},
+    "container": {"checks", "coding", "errors", "files", "image", "metadata", "threads"},
+    "rows": {"errors"},
+    "streaming": {"container", "metadata", "quantize", "recipe", "threads"},
+    "codec": {"container", "files", "metadata", "quantize", "recipe", "streaming"},
     "palettes": {"container", "errors", "image", "pictures"},
     "report": {"checks", "container"},
-    "cli": {
-        "codec",
-        "container",
-        "errors",
-        "files",
-        "kernels",
-        "palettes",
-        "pictures",
-        "quantize",
-        "report",
-        "",
-    },
+    # The command line may use all.
+    "cli": {path.stem for path in PACKAGE.iterdir() if path.stem != "__main__"} | {""},
     "__main__": {"cli"},
     # The public names come from everywhere.
-    "": {"codec", "container", "errors", "image", "kernels", "palettes", "quantize", "report"},
+    "": {"codec", "container", "errors", "image", "kernels", "metadata", "palettes", "quantize", "report"},
 }
 
 

@@ -21,7 +21,7 @@ from kmcodec.pictures import load_picture
 from kmcodec.quantize import lloyd, seeding
 from kmcodec.quantize.colorspace import SPACES
 from kmcodec.quantize.grouping import Groups, group_points
-from kmcodec.quantize.histogram import Histogram
+from kmcodec.quantize.histogram import count_picture
 from kmcodec.quantize.quantizer import EFFORTS, INITS
 from kmcodec.report.measure import mean_squared_error
 from kmcodec.threads import Workers
@@ -55,7 +55,7 @@ def plain_kmeans(
 
 def group(colors: NDArray[np.uint8], weights: NDArray[np.int64], n_groups: int) -> Groups:
     """Return colours, each a row, as groups."""
-    codes = Histogram.count(colors[None], WORKERS).codes
+    codes = count_picture(colors[None], WORKERS)[0].codes
     return group_points(codes, SRGB.to_points(colors), weights, n_groups)[0]
 
 
@@ -63,7 +63,7 @@ def group(colors: NDArray[np.uint8], weights: NDArray[np.int64], n_groups: int) 
 def test_lloyd_agrees_with_the_plain_statement(seed: int, k: int, n_groups: int) -> None:
     """From the same start, the same centroids by the same steps, however points are grouped."""
     rng = np.random.default_rng(seed)
-    colors = Histogram.count(rng.integers(0, 256, (1, 60, 3), np.uint8), WORKERS).colors
+    colors = count_picture(rng.integers(0, 256, (1, 60, 3), np.uint8), WORKERS)[0].colors
     weights = rng.integers(1, 50, len(colors))
     groups = group(colors, weights, n_groups)
     points = groups.points
@@ -322,7 +322,7 @@ def test_first_centroids_are_distinct_colours(init: str) -> None:
     """Random starts are distinct colours of the picture; a colour that fills it does no harm."""
     pixels = photo(20, 20)
     pixels[:, 1:] = 7
-    histogram = Histogram.count(pixels, WORKERS)
+    histogram, _ = count_picture(pixels, WORKERS)
     points = SRGB.to_points(histogram.colors)
     for k in (1, 5, len(points)):
         centroids = seeding.SEEDINGS[init](points, histogram.counts, k, 11)

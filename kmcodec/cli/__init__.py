@@ -7,6 +7,7 @@ interrupted.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import signal
@@ -36,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _dying_at_once():
             # Imported late: --help and --version do not wait for NumPy.
-            from kmcodec.cli import commands
-        status = getattr(commands, f"run_{options.command}")(options)
+            command = importlib.import_module(f"kmcodec.cli.{options.command}")
+        status = command.run(options)
         sys.stdout.flush()
     except UsageError as error:
         parser.error(str(error))

@@ -63,7 +63,9 @@ def _add_encode(commands: Any) -> None:
     encode = commands.add_parser(
         "encode", formatter_class=_Formatter, help="picture to .kmq", description="Encode a picture as .kmq."
     )
-    encode.add_argument("input", metavar="INPUT", help="any picture that Pillow opens, or -")
+    encode.add_argument(
+        "input", metavar="INPUT", help="any picture that Pillow opens, an array as .npy, a large TIFF, or -"
+    )
     encode.add_argument("-o", "--output", metavar="OUT.kmq", help="default: INPUT with the suffix .kmq")
     encode.add_argument(
         "-k",
@@ -125,6 +127,16 @@ def _add_encode(commands: Any) -> None:
         metavar="N",
         help="rows stored and checked together (default: about a million pixels)",
     )
+    encode.add_argument(
+        "--strip-metadata",
+        action="store_true",
+        help="leave out colour profile, EXIF, XMP, texts and density",
+    )
+    encode.add_argument(
+        "--recipe",
+        action="store_true",
+        help="record how the file was made: options, and size and SHA-256 of the pixels",
+    )
     encode.add_argument("--threads", type=_integer(1, 1024), metavar="N", help="default: all processors")
     _add_force(encode)
     encode.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -143,10 +155,25 @@ def _add_decode(commands: Any) -> None:
         "-o",
         "--output",
         metavar="OUT.png",
-        help="any format that Pillow writes, by its suffix; default: IN with the suffix .png",
+        help="any format that Pillow writes, or .npy, by its suffix; default: IN with the suffix .png",
     )
     decode.add_argument(
         "--region", type=_region, metavar="X,Y,W,H", help="only W x H pixels from column X, row Y on"
+    )
+    decode.add_argument(
+        "--salvage",
+        action="store_true",
+        help="of a damaged file, write what is intact, and fill the rest",
+    )
+    decode.add_argument(
+        "--fill", type=_color, metavar="#RRGGBB", help="colour of what is lost (default #ff00ff, magenta)"
+    )
+    decode.add_argument(
+        "--max-pixels",
+        type=_integer(1, 2**64 - 1),
+        default=1 << 28,
+        metavar="N",
+        help="refuse to hold more pixels in memory (default 2**28)",
     )
     _add_force(decode)
 

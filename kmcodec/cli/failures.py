@@ -18,16 +18,18 @@ class UsageError(Exception):
 
 
 @contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Turn errors of kmcodec and of the file system into a CommandError that names the file."""
+def naming(path: str, *, of_data: bool = False) -> Iterator[None]:
+    """Turn errors of kmcodec and (not of_data) of the file system into a CommandError with the path."""
     try:
         yield
+    except KmqError as error:
+        raise CommandError(f"{show_path(path)}: {error}") from error
     except FileExistsError:
         raise CommandError(f"{show_path(path)}: exists already; --force replaces it") from None
     except OSError as error:
+        if of_data:
+            raise
         raise CommandError(f"{show_path(path)}: {error.strerror or error}") from error
-    except KmqError as error:
-        raise CommandError(f"{show_path(path)}: {error}") from error
 
 
 def show_path(path: str) -> str:

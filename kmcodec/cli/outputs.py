@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
-from kmcodec.files import write_atomically
+from kmcodec.files import open_atomically
 
 
 def resolve(output: str | None, source: str, suffix: str, *, force: bool) -> str:
@@ -52,9 +55,24 @@ def check(path: str, *, force: bool) -> None:
 
 def write(output: str, data: bytes, *, force: bool) -> None:
     """Write data to a path, or to standard output."""
+    with opening(output, force=force) as file:
+        file.write(data)
+
+
+@contextmanager
+def opening(output: str, *, force: bool) -> Iterator[BinaryIO]:
+    """Open a path, which is replaced when all is written, or standard output."""
     if output == "-":
-        sys.stdout.buffer.write(data)
+        yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     else:
-        with naming(output):
-            write_atomically(output, data, overwrite=force)
+        with naming(output), open_atomically(output, overwrite=force) as file:
+            yield file
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """Print values as JSON, on one line."""
+    # Imported here, since every command would wait for it.
+    import json
+
+    print(json.dumps(values))

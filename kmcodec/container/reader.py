@@ -69,8 +69,23 @@ class KmqReader:
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """Yield the pixels of each strip, from the top: arrays of shape (rows, width, 3 or 4), uint8."""
-        for first_row in range(0, self.height, self.header.strip_rows):
-            yield self.rows(first_row, min(first_row + self.header.strip_rows, self.height), verify=True)
+        return (self.palette[indices] for indices in self.strips())
+
+    def strips(self) -> Iterator[Indices]:
+        """Yield the palette indices of each strip, from the top, in the memory of one.
+
+        Yields
+        ------
+        ndarray, shape (rows, width), uint8 (K <= 256) or uint16
+
+        Raises
+        ------
+        KmqFormatError
+            If the sections, or the strip, are damaged.
+        """
+        _ = self.sections
+        for number in range(self.header.strip_count):
+            yield self._unpack(number, parts.read_strip(self._source, self.header, number))
 
     def close(self) -> None:
         """Close the file, if the source is one."""
@@ -117,9 +132,8 @@ class KmqReader:
         indices = empty_indices((header.height, header.width), header.n_colors)
 
         def unpack(number: int, payload: bytes | memoryview) -> None:
-            first_row, rows = number * header.strip_rows, header.rows_of_strip(number)
-            unpacked = packed.unpack(payload, rows * header.width, header.index_bits, header.last_index)
-            indices[first_row : first_row + rows] = unpacked.reshape(rows, header.width)
+            first_row = number * header.strip_rows
+            indices[first_row : first_row + header.strip_rows] = self._unpack(number, payload)
 
         self._read_all(unpack, threads)
         return indices
@@ -143,7 +157,8 @@ class KmqReader:
         def unpack(number: int, payload: bytes | memoryview) -> None:
             first_row = number * header.strip_rows
             target = pixels[first_row : first_row + header.strip_rows].reshape(-1)
-            packed.unpack_to_pixels(payload, self.palette, target)
+            with parts.locating(header, number):
+                packed.unpack_to_pixels(payload, self.palette, target)
 
         self._read_all(unpack, threads)
         return pixels
@@ -154,7 +169,8 @@ class KmqReader:
 
         def check(number: int, payload: bytes | memoryview) -> None:
             n_indices = header.rows_of_strip(number) * header.width
-            packed.check_payload(payload, n_indices, header.index_bits, header.last_index)
+            with parts.locating(header, number):
+                packed.check_payload(payload, n_indices, header.index_bits, header.last_index)
 
         self._read_all(check, threads)
 
@@ -189,11 +205,7 @@ class KmqReader:
         KmqFormatError
             If damage is found.
         """
-        if x < 0 or y < 0 or width < 1 or height < 1 or x + width > self.width or y + height > self.height:
-            raise ValueError(
-                f"a region must lie in the picture of {self.width} x {self.height} pixels,"
-                f" found {width} x {height} at {x}, {y}"
-            )
+        check_region(self.header, x, y, width, height)
         verify = self._source.in_memory if verify is None else verify
         header = self.header
         indices = empty_indices((height, width), header.n_colors)
@@ -210,6 +222,13 @@ class KmqReader:
                 for row in range(top, bottom):
                     self._read_run(number, payload, row * header.width + x, target[row - top])
         return self.palette[indices]
+
+    def _unpack(self, number: int, payload: bytes | memoryview) -> Indices:
+        """Return the indices of a strip, shape (rows, width)."""
+        header, rows = self.header, self.header.rows_of_strip(number)
+        with parts.locating(header, number):
+            indices = packed.unpack(payload, rows * header.width, header.index_bits, header.last_index)
+        return indices.reshape(rows, header.width)
 
     def _read_run(self, number: int, payload: bytes | memoryview | None, start: int, target: Indices) -> None:
         """Fill target with the indices of a strip from start on; read just their bytes if payload is None."""
@@ -231,13 +250,20 @@ class KmqReader:
 
         def read_run(run: tuple[int, int]) -> None:
             for number in range(*run):
-                payload = parts.read_strip(self._source, self.header, number)
-                with parts.locating(self.header, number):
-                    take(number, payload)
+                take(number, parts.read_strip(self._source, self.header, number))
 
         with Workers(threads) as workers:
             least = -(-_LEAST_PIXELS // (self.header.strip_rows * self.width))
             workers.map(read_run, cut_range(self.header.strip_count, workers.count, least))
+
+
+def check_region(header: layout.Header, x: int, y: int, width: int, height: int) -> None:
+    """Raise ValueError if a region is empty or reaches over the border of the picture."""
+    if x < 0 or y < 0 or width < 1 or height < 1 or x + width > header.width or y + height > header.height:
+        raise ValueError(
+            f"a region must lie in the picture of {header.width} x {header.height} pixels,"
+            f" found {width} x {height} at {x}, {y}"
+        )
 
 
 def read_stream(stream: BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> bytes:

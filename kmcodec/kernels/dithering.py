@@ -105,13 +105,16 @@ def diffuse_errors(
     box: cython.const[cython.short][:, ::1],
     strength: cython.int,
     errors: cython.int[:, :, ::1],
+    random_state: cython.ulonglong[::1],
+    first_row: cython.Py_ssize_t,
     indices: Index[:, ::1],
 ) -> None:
-    """Go through the pixels in a serpentine, and hand on each one's error to those that come later.
+    """Go through rows of pixels in a serpentine, and hand on each one's error to those that come later.
 
     rows (height, width) has for each pixel the row of its colour in points and labels, the nearest centroids.
     box (2, 4) has the least and greatest coordinates of the centroids. strength is 0..256: the part of the
-    error that is handed on, in 1/256. errors (2, width + 2, 4) is zero, and scratch: in 1/16 of a step.
+    error that is handed on, in 1/256. rows and indices begin in row first_row of the picture; before row 0,
+    errors (2, width + 2, 4), in 1/16 of a step, is zero, and random_state (1,) is 1.
     """
     height: cython.Py_ssize_t = rows.shape[0]
     width: cython.Py_ssize_t = rows.shape[1]
@@ -129,10 +132,10 @@ def diffuse_errors(
     error: cython.int
     part: cython.int
     target = cython.declare(cython.int[4])
-    random: cython.ulonglong = 1
+    random: cython.ulonglong = random_state[0]
     with cython.nogil:
         for y in range(height):
-            here = y & 1
+            here = (first_row + y) & 1
             below = 1 - here
             # Even rows from left to right, odd rows back.
             ahead = 1 if here == 0 else -1
@@ -163,6 +166,7 @@ def diffuse_errors(
                     part = (error * to_below) >> 2
                     errors[below, x + 1 - ahead, d] += part
                     errors[below, x + 1 + ahead, d] += error - part
+        random_state[0] = random
 
 
 def plan_mixtures(

@@ -12,6 +12,8 @@ def diffuse_errors(
     box: NDArray[np.int16],
     strength: int,
     errors: NDArray[np.int32],
+    random_state: NDArray[np.uint64],
+    first_row: int,
     indices: NDArray[np.uint8] | NDArray[np.uint16],
 ) -> None: ...
 def plan_mixtures(

@@ -16,8 +16,16 @@ except ModuleNotFoundError:
     from kmcodec.kernels import plain as cython
 
 COMPILED = cython.compiled
-__all__ = ["count_colors", "grow_table", "list_entries", "look_up", "number_slots", "sort_entries"]
-__all__ += ["unpack_entries"]
+__all__ = [
+    "count_codes",
+    "count_colors",
+    "find_codes",
+    "find_colors",
+    "grow_table",
+    "list_entries",
+    "look_up",
+]
+__all__ += ["number_slots", "sort_entries", "unpack_entries"]
 
 Index = cython.fused_type(cython.uchar, cython.ushort, cython.int)
 
@@ -225,3 +233,53 @@ def look_up(rows: cython.const[cython.int][::1], values: cython.const[Index][::1
     with cython.nogil:
         for i in range(rows.shape[0]):
             found[i] = values[rows[i]]
+
+
+def count_codes(
+    pixels: cython.const[cython.uchar][::1],
+    spread: cython.const[cython.uint][:, ::1],
+    counts: cython.uint[::1],
+) -> None:
+    """Add up pixels in counts, which has a counter for every code there can be."""
+    channels: cython.Py_ssize_t = spread.shape[0]
+    i: cython.Py_ssize_t
+    with cython.nogil:
+        for i in range(pixels.shape[0] // channels):
+            counts[_code(pixels, i, channels, spread)] += 1
+
+
+def find_codes(
+    pixels: cython.const[cython.uchar][::1],
+    spread: cython.const[cython.uint][:, ::1],
+    values: cython.const[Index][::1],
+    found: Index[::1],
+) -> None:
+    """Write to found the value of each pixel; values has one for every code there can be."""
+    channels: cython.Py_ssize_t = spread.shape[0]
+    i: cython.Py_ssize_t
+    with cython.nogil:
+        for i in range(found.shape[0]):
+            found[i] = values[_code(pixels, i, channels, spread)]
+
+
+def find_colors(
+    pixels: cython.const[cython.uchar][::1],
+    spread: cython.const[cython.uint][:, ::1],
+    table: cython.ulonglong[::1],
+    table_bits: cython.int,
+    values: cython.const[Index][::1],
+    found: Index[::1],
+) -> None:
+    """Write to found the value of each pixel; values has one for every slot of table, which knows all."""
+    channels: cython.Py_ssize_t = spread.shape[0]
+    i: cython.Py_ssize_t
+    slot: cython.Py_ssize_t = 0
+    code: cython.ulonglong
+    previous: cython.ulonglong = NONE
+    with cython.nogil:
+        for i in range(found.shape[0]):
+            code = _code(pixels, i, channels, spread)
+            if code != previous:
+                slot = _find(table, code, table_bits)
+                previous = code
+            found[i] = values[slot]

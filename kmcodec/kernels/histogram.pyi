@@ -34,3 +34,20 @@ def look_up(
     values: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
     found: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
 ) -> None: ...
+def count_codes(
+    pixels: NDArray[np.uint8], spread: NDArray[np.uint32], counts: NDArray[np.uint32]
+) -> None: ...
+def find_codes(
+    pixels: NDArray[np.uint8],
+    spread: NDArray[np.uint32],
+    values: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
+    found: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
+) -> None: ...
+def find_colors(
+    pixels: NDArray[np.uint8],
+    spread: NDArray[np.uint32],
+    table: NDArray[np.uint64],
+    table_bits: int,
+    values: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
+    found: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
+) -> None: ...

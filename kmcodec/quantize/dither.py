@@ -12,14 +12,13 @@ mixtures of any palette entries as in T. Knoll's pattern dithering (US patent 6,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kmcodec.image import Indices, empty_indices
 from kmcodec.kernels import dithering as kernel
-from kmcodec.quantize.histogram import Histogram
 from kmcodec.quantize.lloyd import list_neighbors
 from kmcodec.threads import Workers, cut_range
 
@@ -58,10 +57,8 @@ class Task(NamedTuple):
 
     Attributes
     ----------
-    histogram : Histogram
-        Of the picture.
     points : ndarray, shape (n, 4), int16
-        The points of its colours.
+        The points of the picture's colours.
     labels : ndarray, shape (n,), int32
         The nearest palette entry of each.
     palette : ndarray, shape (K, 4), int16
@@ -72,7 +69,6 @@ class Task(NamedTuple):
         0..256: the part of the error that is made up for, in 1/256.
     """
 
-    histogram: Histogram
     points: NDArray[np.int16]
     labels: NDArray[np.int32]
     palette: NDArray[np.int16]
@@ -80,47 +76,84 @@ class Task(NamedTuple):
     strength: int
 
 
-def _diffuse(task: Task, workers: Workers) -> Indices:
-    rows = task.histogram.rows
-    indices = empty_indices(rows.shape, len(task.palette))
-    kernel.diffuse_errors(
-        task.points,
-        task.labels,
-        rows,
-        task.palette,
-        list_neighbors(task.palette, workers),
-        _find_box(task.palette),
-        task.strength,
-        np.zeros((2, rows.shape[1] + 2, 4), np.int32),
-        indices,
-    )
-    return indices
+class Ditherer(Protocol):
+    """Choose palette entries for the rows of a picture, which come from the top, any number at a time."""
+
+    def dither(self, rows: NDArray[np.int32], workers: Workers) -> Indices:
+        """Return the indices of the next rows.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (height, width), int32
+            For each pixel the row of its colour in the points of the task.
+        workers : Workers
+
+        Returns
+        -------
+        ndarray, shape (height, width), uint8 or uint16
+        """
 
 
-def _order(task: Task, workers: Workers) -> Indices:
-    mixtures = empty_indices((len(task.points), _PARTS), len(task.palette))
-    neighbors = list_neighbors(task.palette, workers)
-    box = _find_box(task.palette)
+class _Diffusion:
+    def __init__(self, task: Task, workers: Workers) -> None:
+        self._task = task
+        self._neighbors = list_neighbors(task.palette, workers)
+        self._box = _find_box(task.palette)
+        self._errors = np.zeros((2, 0, 4), np.int32)
+        self._random_state = np.ones(1, np.uint64)
+        self._first_row = 0
 
-    def plan_run(run: tuple[int, int]) -> None:
-        part = slice(*run)
-        points, labels = task.points[part], task.labels[part]
-        kernel.plan_mixtures(
-            points, labels, task.palette, neighbors, box, task.ranks, task.strength, mixtures[part]
+    def dither(self, rows: NDArray[np.int32], workers: Workers) -> Indices:
+        task, (height, width) = self._task, rows.shape
+        if self._first_row == 0:
+            self._errors = np.zeros((2, width + 2, 4), np.int32)
+        indices = empty_indices((height, width), len(task.palette))
+        kernel.diffuse_errors(
+            task.points,
+            task.labels,
+            rows,
+            task.palette,
+            self._neighbors,
+            self._box,
+            task.strength,
+            self._errors,
+            self._random_state,
+            self._first_row,
+            indices,
         )
-
-    workers.map(plan_run, cut_range(len(task.points), workers.count, _LEAST_COLORS))
-    rows = task.histogram.rows
-    indices = empty_indices(rows.shape, len(task.palette))
-    matrix = _make_matrix()
-
-    def place_run(run: tuple[int, int]) -> None:
-        part = slice(*run)
-        kernel.place_mixtures(rows[part], mixtures, matrix, run[0], indices[part])
-
-    workers.map(place_run, cut_range(len(rows), workers.count, _LEAST_ROWS))
-    return indices
+        self._first_row += height
+        return indices
 
 
-#: Ways to dither, by the names that users give; they return indices, shape (height, width).
-DITHERS: dict[str, Callable[[Task, Workers], Indices]] = {"diffusion": _diffuse, "ordered": _order}
+class _Ordered:
+    def __init__(self, task: Task, workers: Workers) -> None:
+        self._n_colors = len(task.palette)
+        self._mixtures = empty_indices((len(task.points), _PARTS), self._n_colors)
+        self._matrix = _make_matrix()
+        self._first_row = 0
+        neighbors = list_neighbors(task.palette, workers)
+        box = _find_box(task.palette)
+
+        def plan_run(run: tuple[int, int]) -> None:
+            part = slice(*run)
+            points, labels, mixtures = task.points[part], task.labels[part], self._mixtures[part]
+            kernel.plan_mixtures(
+                points, labels, task.palette, neighbors, box, task.ranks, task.strength, mixtures
+            )
+
+        workers.map(plan_run, cut_range(len(task.points), workers.count, _LEAST_COLORS))
+
+    def dither(self, rows: NDArray[np.int32], workers: Workers) -> Indices:
+        indices = empty_indices(rows.shape, self._n_colors)
+
+        def place_run(run: tuple[int, int]) -> None:
+            part, first_row = slice(*run), self._first_row + run[0]
+            kernel.place_mixtures(rows[part], self._mixtures, self._matrix, first_row, indices[part])
+
+        workers.map(place_run, cut_range(len(rows), workers.count, _LEAST_ROWS))
+        self._first_row += len(rows)
+        return indices
+
+
+#: Ways to dither, by the names that users give.
+DITHERS: dict[str, Callable[[Task, Workers], Ditherer]] = {"diffusion": _Diffusion, "ordered": _Ordered}

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kmcodec.checks import check_choice, check_colors, check_fraction, check_integer, check_pixels
-from kmcodec.image import MAX_COLORS, IndexedImage, to_indices
+from kmcodec.image import MAX_COLORS, IndexedImage, Indices, to_indices
 from kmcodec.quantize import lloyd
 from kmcodec.quantize.colorspace import SPACES, ColorSpace, rank_colors, sort_palette
-from kmcodec.quantize.dither import DITHERS, Task
+from kmcodec.quantize.dither import DITHERS, Ditherer, Task
 from kmcodec.quantize.grouping import Groups, group_points
-from kmcodec.quantize.histogram import Histogram
+from kmcodec.quantize.histogram import Histogram, count_picture, look_up
 from kmcodec.quantize.search import BATCH, Search
 from kmcodec.quantize.seeding import SEEDINGS
 from kmcodec.threads import Workers
@@ -163,14 +163,92 @@ def quantize(
         If an argument has the wrong type, or is out of range.
     """
     pixels = _drop_opaque_alpha(check_pixels(rgb))
+    request = check_options(
+        n_colors,
+        space=space,
+        init=init,
+        effort=effort,
+        seed=seed,
+        dither=dither,
+        dither_strength=dither_strength,
+        keep=keep,
+        palette=palette,
+        on_iteration=on_iteration,
+    )
+    with Workers(threads) as workers:
+        histogram, rows = count_picture(pixels, workers)
+        choice = choose_palette(histogram, request, workers)
+        if choice.ditherer is None:
+            indices = look_up(rows, choice.list_indices(), workers)
+        else:
+            indices = choice.ditherer.dither(rows, workers)
+    return IndexedImage(choice.palette, indices)
+
+
+#: Is told the inertia and the centroids of each step of the search.
+OnStep: TypeAlias = Callable[[int, NDArray[np.int16]], None]
+
+
+class Request(NamedTuple):
+    """Hold the arguments of quantize, checked."""
+
+    n_colors: int
+    space: ColorSpace
+    init: str
+    effort: Effort
+    seed: int
+    dither: str
+    strength: int
+    #: Colours to keep, shape (n, 3) or (n, 4); or the whole palette.
+    fixed: NDArray[np.uint8]
+    is_given: bool
+    on_iteration: Callable[[Iteration], Any] | None
+
+
+class Choice(NamedTuple):
+    """Hold a palette and how the colours of a picture come to its entries.
+
+    Attributes
+    ----------
+    palette : ndarray, shape (K, 3) or (K, 4), uint8
+    labels : ndarray, shape (n,), int32
+        For each colour of the histogram its palette entry.
+    ditherer : Ditherer or None
+        What chooses the entries of the pixels; without one, they are those of their colours.
+    """
+
+    palette: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    ditherer: Ditherer | None
+
+    def list_indices(self) -> Indices:
+        """Return the labels as indices."""
+        return to_indices(self.labels, len(self.palette))
+
+
+def check_options(
+    n_colors: int = 64,
+    *,
+    space: str = "srgb",
+    init: str = "split",
+    effort: str = "default",
+    seed: int = 0,
+    dither: str = "none",
+    dither_strength: float = 1.0,
+    keep: ArrayLike | None = None,
+    palette: ArrayLike | None = None,
+    on_iteration: Callable[[Iteration], Any] | None = None,
+) -> Request:
+    """Check the arguments of quantize, which are described there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, or is out of range.
+    """
     n_colors = check_integer("n_colors", n_colors, 1, MAX_COLORS)
-    seed = check_integer("seed", seed, 0, 2**64 - 1)
-    check_choice("init", init, INITS)
-    color_space = SPACES[check_choice("space", space, SPACES)]
-    plan = EFFORTS[check_choice("effort", effort, EFFORTS)]
     check_choice("dither", dither, ("none", *DITHERS))
-    strength = round(256 * check_fraction("dither_strength", dither_strength))
-    fixed = None
+    fixed = np.zeros((0, 3), np.uint8)
     if palette is not None:
         fixed = _drop_opaque_alpha(check_colors("palette", palette))
     elif keep is not None:
@@ -178,44 +256,53 @@ def quantize(
         fixed = fixed[np.sort(np.unique(fixed, axis=0, return_index=True)[1])]
         if len(fixed) > n_colors:
             raise ValueError(f"keep has {len(fixed)} colours, more than n_colors, which is {n_colors}")
-    if fixed is None:
-        fixed = np.zeros((0, pixels.shape[2]), np.uint8)
-    channels = max(pixels.shape[2], fixed.shape[1])
-    pixels, fixed = _add_alpha(pixels, channels), _add_alpha(fixed, channels)
-    with Workers(threads) as workers:
-        histogram = Histogram.count(pixels, workers)
-        exact = None if palette is not None else _take_all(histogram.colors, fixed, n_colors)
+    return Request(
+        n_colors=n_colors,
+        space=SPACES[check_choice("space", space, SPACES)],
+        init=check_choice("init", init, INITS),
+        effort=EFFORTS[check_choice("effort", effort, EFFORTS)],
+        seed=check_integer("seed", seed, 0, 2**64 - 1),
+        dither=dither,
+        strength=round(256 * check_fraction("dither_strength", dither_strength)),
+        fixed=fixed,
+        is_given=palette is not None,
+        on_iteration=on_iteration,
+    )
+
+
+def choose_palette(histogram: Histogram, request: Request, workers: Workers) -> Choice:
+    """Find a palette for a picture of which only the histogram is known.
+
+    Parameters
+    ----------
+    histogram : Histogram
+        With four channels only if some alpha is not 255.
+    request : Request
+    workers : Workers
+    """
+    channels = max(histogram.colors.shape[1], request.fixed.shape[1])
+    if histogram.colors.shape[1] < channels:
+        histogram = histogram.add_alpha()
+    fixed = _add_alpha(request.fixed, channels)
+    if not request.is_given:
+        exact = _take_all(histogram.colors, fixed, request.n_colors)
         if exact is not None:
             # Nothing to search, and nothing to dither.
             found, labels = exact
-            indices = histogram.look_up(to_indices(labels, len(found)), workers)
-            return IndexedImage(_drop_opaque_alpha(found), indices)
-        points = color_space.to_points(histogram.colors)
-        if palette is not None:
-            found, labels = fixed, _find_nearest(histogram, points, color_space.to_points(fixed), workers)
-        else:
-            tell = _translate(on_iteration, color_space, channels)
-            options = Options(n_colors, plan, init, seed, fixed, color_space, tell)
-            found, labels = _find_palette(histogram, points, options, workers)
-        if dither == "none":
-            indices = histogram.look_up(to_indices(labels, len(found)), workers)
-        else:
-            ranks = rank_colors(found)
-            task = Task(histogram, points, labels, color_space.to_points(found), ranks, strength)
-            indices = DITHERS[dither](task, workers)
-    return IndexedImage(_drop_opaque_alpha(found), indices)
-
-
-class Options(NamedTuple):
-    """Hold what is asked of a palette: the arguments of quantize, checked."""
-
-    n_colors: int
-    effort: Effort
-    init: str
-    seed: int
-    fixed: NDArray[np.uint8]
-    space: ColorSpace
-    on_step: Callable[[int, NDArray[np.int16]], None] | None
+            return Choice(_drop_opaque_alpha(found), labels, None)
+    points = request.space.to_points(histogram.colors)
+    if request.is_given:
+        found = fixed
+        labels = _find_nearest(histogram, points, request.space.to_points(fixed), workers)
+    else:
+        on_step = _translate(request.on_iteration, request.space, channels)
+        request = request._replace(fixed=fixed)
+        found, labels = _find_palette(histogram, points, request, on_step, workers)
+    ditherer = None
+    if request.dither != "none":
+        task = Task(points, labels, request.space.to_points(found), rank_colors(found), request.strength)
+        ditherer = DITHERS[request.dither](task, workers)
+    return Choice(_drop_opaque_alpha(found), labels, ditherer)
 
 
 def _drop_opaque_alpha(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -234,7 +321,7 @@ def _add_alpha(colors: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
 
 def _translate(
     on_iteration: Callable[[Iteration], Any] | None, space: ColorSpace, channels: int
-) -> Callable[[int, NDArray[np.int16]], None] | None:
+) -> OnStep | None:
     """Return a callback for the search that tells on_iteration in the units of colours."""
     if on_iteration is None:
         return None
@@ -278,13 +365,17 @@ def _find_nearest(
 
 
 def _find_palette(
-    histogram: Histogram, points: NDArray[np.int16], options: Options, workers: Workers
+    histogram: Histogram,
+    points: NDArray[np.int16],
+    request: Request,
+    on_step: OnStep | None,
+    workers: Workers,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return a palette, and for each colour the index of the nearest."""
-    n_colors, effort = options.n_colors, options.effort
+    n_colors, effort = request.n_colors, request.effort
     n_groups = _count_groups(n_colors, effort)
     groups, weights = group_points(histogram.codes, points, histogram.counts, n_groups)
-    centroids, labels = _find_centroids(groups, weights, options, workers)
+    centroids, labels = _find_centroids(groups, weights, request, on_step, workers)
     if n_colors > _MOST_GROUPED:
         groups, _ = group_points(histogram.codes, points, histogram.counts, len(points))
     centroids, assignment = lloyd.refine_centroids(
@@ -293,22 +384,26 @@ def _find_palette(
         labels,
         workers,
         max_iterations=effort.iterations if n_colors <= _MOST_SEARCHED else _UNSEARCHED_ITERATIONS,
-        n_fixed=len(options.fixed),
-        on_iteration=options.on_step,
+        n_fixed=len(request.fixed),
+        on_iteration=on_step,
     )
-    return _round_to_palette(groups, histogram.colors, centroids, assignment.labels, options, workers)
+    return _round_to_palette(groups, histogram.colors, centroids, assignment.labels, request, workers)
 
 
 def _find_centroids(
-    groups: Groups, group_weights: NDArray[np.int64], options: Options, workers: Workers
+    groups: Groups,
+    group_weights: NDArray[np.int64],
+    request: Request,
+    on_step: OnStep | None,
+    workers: Workers,
 ) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
     """Return centroids, the fixed ones first, and for each point the label of one that is near."""
-    n_colors, effort = options.n_colors, options.effort
-    first = options.space.to_points(options.fixed)
+    n_colors, effort = request.n_colors, request.effort
+    first = request.space.to_points(request.fixed)
     n_fixed = len(first)
-    if options.init != "split":
+    if request.init != "split":
         n_drawn = min(n_colors, len(groups.points))
-        drawn = SEEDINGS[options.init](groups.points, groups.weights, n_drawn, options.seed)
+        drawn = SEEDINGS[request.init](groups.points, groups.weights, n_drawn, request.seed)
         first = np.concatenate([first, drawn[: n_colors - n_fixed]])
     elif n_colors > _MOST_SEARCHED:
         # The groups themselves are as good a start as can be had in reasonable time.
@@ -321,7 +416,7 @@ def _find_centroids(
     if len(first) > 1:
         labels = lloyd.assign(groups, first, workers).labels
     group_labels = labels[groups.starts[:-1]]
-    search = Search(groups.centers, group_weights, first, group_labels, n_colors, n_fixed, options.on_step)
+    search = Search(groups.centers, group_weights, first, group_labels, n_colors, n_fixed, on_step)
     search.iterate(effort.first_steps)
     search.swap(effort.swaps, effort.patience)
     search.iterate(effort.last_steps)
@@ -333,7 +428,7 @@ def _round_to_palette(
     colors: NDArray[np.uint8],
     centroids: NDArray[np.int16],
     labels: NDArray[np.int32],
-    options: Options,
+    request: Request,
     workers: Workers,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return a palette of 8-bit colours, all used but the fixed ones, and the nearest for each colour.
@@ -341,12 +436,12 @@ def _round_to_palette(
     Rounding can make centroids equal, or leave one without points. Then the worst-served colours of the
     picture take the free places. This ends, since each round lowers the error.
     """
-    n_fixed = len(options.fixed)
-    palette = options.space.to_colors(centroids, colors.shape[1])
-    palette[:n_fixed] = options.fixed
+    n_fixed = len(request.fixed)
+    palette = request.space.to_colors(centroids, colors.shape[1])
+    palette[:n_fixed] = request.fixed
     while True:
         palette, places = sort_palette(palette)
-        points = options.space.to_points(palette)
+        points = request.space.to_points(palette)
         assignment = lloyd.sum_clusters(groups, places[labels], len(points))
         lloyd.reassign(groups, points, assignment, workers)
         kept = assignment.weights > 0
@@ -355,12 +450,12 @@ def _round_to_palette(
         if not kept.all():
             labels = (np.cumsum(kept, dtype=np.int32) - 1)[labels]
             palette = palette[kept]
-        free = options.n_colors - len(palette)
+        free = request.n_colors - len(palette)
         if free == 0:
             return palette, labels
         worst = lloyd.find_worst(groups, points[kept], labels, free)
         if len(worst) == 0:
             return palette, labels
         # The fixed colours first, as above.
-        palette = np.concatenate([options.fixed, palette, colors[worst]])
+        palette = np.concatenate([request.fixed, palette, colors[worst]])
         labels = labels + np.int32(n_fixed)

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kmcodec.checks import check_pixels
+from kmcodec.container.layout import Header
 from kmcodec.container.reader import KmqReader
+from kmcodec.container.source import FileLike
 
 # Pixels that are compared at a time.
 _BLOCK_PIXELS = 1 << 18
@@ -75,16 +77,15 @@ class Report(Size):
     psnr_db: float
 
 
-def measure_size(reader: KmqReader, *, source_bytes: int | None = None) -> Size:
-    """Return the size of an open file.
+def measure_size(header: Header, *, source_bytes: int | None = None) -> Size:
+    """Return the size of a file.
 
     Parameters
     ----------
-    reader : KmqReader
+    header : Header
     source_bytes : int, optional
         Size of the original file.
     """
-    header = reader.header
     pixels = header.width * header.height
     raw_bytes = pixels * header.channels
     return Size(
@@ -101,7 +102,7 @@ def measure_size(reader: KmqReader, *, source_bytes: int | None = None) -> Size:
 
 
 def report(
-    rgb: ArrayLike, data: bytes | bytearray | memoryview, *, source_bytes: int | None = None
+    rgb: ArrayLike, data: bytes | bytearray | memoryview | FileLike, *, source_bytes: int | None = None
 ) -> Report:
     """Measure a .kmq file against its original.
 
@@ -109,7 +110,7 @@ def report(
     ----------
     rgb : array_like, shape (height, width, 3) or (height, width, 4), uint8
         The original, sRGB with straight alpha. Not modified.
-    data : bytes-like
+    data : bytes-like or seekable binary file object
         The .kmq file.
     source_bytes : int, optional
         Size of the file from which the original was read.
@@ -132,7 +133,7 @@ def report(
             f"the original has {original.shape[1]} x {original.shape[0]} pixels,"
             f" the .kmq file {reader.width} x {reader.height}"
         )
-    size = measure_size(reader, source_bytes=source_bytes)
+    size = measure_size(reader.header, source_bytes=source_bytes)
     mse = mean_squared_error(original, reader.pixels())
     return Report(**asdict(size), mse=mse, psnr_db=psnr_db(mse))
 

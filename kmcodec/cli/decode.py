@@ -1,0 +1,179 @@
+"""kmq decode: .kmq to a picture file, or to an array."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmcodec.cli import inputs, outputs
+from kmcodec.cli.failures import CommandError, naming, show_path
+from kmcodec.cli.progress import Progress
+from kmcodec.container.layout import Header
+from kmcodec.container.parts import check_limit
+from kmcodec.container.reader import KmqReader, check_region
+from kmcodec.container.salvage import FILL, Run, Salvager, add_run
+from kmcodec.errors import KmqFormatError, LimitExceededError
+from kmcodec.image import IndexedImage
+from kmcodec.metadata import Metadata
+from kmcodec.pictures import encode_picture, find_format, write_png
+from kmcodec.threads import Workers
+
+# Pixels of a picture that is decoded in memory: that is faster, and the PNG smaller.
+_FEW_PIXELS = 1 << 25
+
+# Runs of rows that are named in a message.
+_MOST_NAMED = 8
+
+
+def run(options: argparse.Namespace) -> int:
+    """Decode a file."""
+    output = outputs.resolve(options.output, options.input, ".png", force=options.force)
+    with naming(output):
+        format_name = _find_format(output)
+    with inputs.opening_kmq(options.input, max_pixels=None) as source, naming(options.input, of_data=True):
+        try:
+            if options.salvage:
+                return _salvage(source, options, output, format_name)
+            _decode(source, options, output, format_name)
+        except LimitExceededError as error:
+            raise CommandError(f"{show_path(options.input)}: {error}; --max-pixels allows more") from None
+    return 0
+
+
+def _decode(source: Any, options: argparse.Namespace, output: str, format_name: str) -> None:
+    reader = KmqReader(source, max_pixels=None)
+    header = reader.header
+    if options.region is not None:
+        _check_region(header, options)
+        region = reader.region(*options.region, verify=True)
+        _write(region, reader.metadata, options, output, format_name)
+    elif _is_streamed(header, format_name):
+        # The file has bytes for all that is written: only memory, that of a strip, is to be limited.
+        if header.index_bits == 0:
+            check_limit(header, options.max_pixels)
+        elif header.strip_rows * header.width > options.max_pixels:
+            raise LimitExceededError(
+                f"a strip has {header.strip_rows * header.width} pixels, the limit is {options.max_pixels}"
+            )
+        palette = reader.palette if header.n_colors <= 256 and format_name == "PNG" else None
+        strips = reader.strips() if palette is not None else iter(reader)
+        _stream(strips, header, palette, reader.metadata, options, output, format_name)
+    else:
+        check_limit(header, options.max_pixels)
+        _write(reader.image(), reader.metadata, options, output, format_name)
+
+
+def _salvage(source: Any, options: argparse.Namespace, output: str, format_name: str) -> int:
+    """Write what can be saved of a damaged file, and say what is lost."""
+    fill = options.fill or FILL
+    try:
+        salvager = Salvager(source, fill=fill, max_pixels=options.max_pixels)
+    except KmqFormatError as error:
+        raise CommandError(f"{show_path(options.input)}: nothing can be saved: {error}") from None
+    header, metadata = salvager.header, Metadata.from_sections(salvager.sections)
+    rows: dict[str, list[tuple[int, int]]] = {"intact": [], "unchecked": [], "lost": []}
+
+    def watch(runs: Iterator[Run]) -> Iterator[NDArray[np.uint8]]:
+        for run in runs:
+            add_run(rows[run.state], run.start, run.stop)
+            yield run.pixels
+
+    if options.region is None and _is_streamed(header, format_name):
+        _stream(watch(salvager.runs()), header, None, metadata, options, output, format_name)
+    else:
+        if options.region is not None:
+            _check_region(header, options)
+        x, y, width, height = options.region or (0, 0, header.width, header.height)
+        pixels = np.concatenate(list(watch(salvager.runs())))[y : y + height, x : x + width]
+        _write(pixels, metadata, options, output, format_name)
+    if not salvager.faults:
+        return 0
+    found = []
+    if rows["lost"]:
+        found.append(f"lost {_name_rows(rows['lost'])}, filled with #{bytes(fill).hex()}")
+    if rows["unchecked"]:
+        found.append(f"unchecked {_name_rows(rows['unchecked'])}")
+    summary = "; ".join(found) or "no row is lost"
+    print(f"kmq: {show_path(options.input)}: damaged: {summary} ({salvager.faults[0]})", file=sys.stderr)
+    return 1
+
+
+def _name_rows(runs: list[tuple[int, int]]) -> str:
+    named = ", ".join(f"{start}..{stop - 1}" for start, stop in runs[:_MOST_NAMED])
+    count = sum(stop - start for start, stop in runs)
+    more = ", ..." if len(runs) > _MOST_NAMED else ""
+    return f"{count} {'row' if count == 1 else 'rows'} ({named}{more})"
+
+
+def _check_region(header: Header, options: argparse.Namespace) -> None:
+    try:
+        check_region(header, *options.region)
+    except ValueError as error:
+        raise CommandError(f"--region: {error}") from None
+    if options.region[2] * options.region[3] > options.max_pixels:
+        raise CommandError(f"--region: more than {options.max_pixels} pixels; --max-pixels allows more")
+
+
+def _find_format(output: str) -> str:
+    """Return the name of the output's format: one of Pillow's, or NPY."""
+    if output == "-":
+        return "PNG"
+    return "NPY" if output.lower().endswith(".npy") else find_format(output)
+
+
+def _is_streamed(header: Header, format_name: str) -> bool:
+    """Return whether a picture is written strip by strip."""
+    return format_name == "NPY" or (format_name == "PNG" and header.width * header.height > _FEW_PIXELS)
+
+
+def _write(
+    picture: IndexedImage | NDArray[np.uint8],
+    metadata: Metadata,
+    options: argparse.Namespace,
+    output: str,
+    format_name: str,
+) -> None:
+    """Write a picture that is in memory."""
+    with naming(output):
+        if format_name == "NPY":
+            buffer = io.BytesIO()
+            np.save(buffer, picture.to_rgb() if isinstance(picture, IndexedImage) else picture)
+            encoded = buffer.getvalue()
+        else:
+            encoded = encode_picture(picture, format_name, metadata)
+    outputs.write(output, encoded, force=options.force)
+
+
+def _stream(
+    blocks: Iterable[NDArray[Any]],
+    header: Header,
+    palette: NDArray[np.uint8] | None,
+    metadata: Metadata,
+    options: argparse.Namespace,
+    output: str,
+    format_name: str,
+) -> None:
+    """Write a picture as its rows come."""
+    shape = (header.height, header.width, header.channels)
+
+    def watch(progress: Progress) -> Iterator[NDArray[Any]]:
+        done = 0
+        for block in blocks:
+            yield block
+            done += len(block)
+            progress.show_share("decoding", done, header.height)
+
+    with outputs.opening(output, force=options.force) as file, Progress() as progress, Workers() as workers:
+        if format_name == "PNG":
+            write_png(file, watch(progress), shape, palette, metadata, workers)
+            return
+        array_header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, array_header)
+        for block in watch(progress):
+            file.write(block.data)

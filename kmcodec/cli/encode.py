@@ -1,0 +1,135 @@
+"""kmq encode: picture to .kmq."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import time
+from typing import Any
+
+from kmcodec.cli import inputs, outputs
+from kmcodec.cli.failures import UsageError, naming, show_path
+from kmcodec.cli.progress import Progress
+from kmcodec.codec import encode
+from kmcodec.container.layout import Header
+from kmcodec.container.reader import KmqReader
+from kmcodec.kernels import COMPILED
+from kmcodec.metadata import Metadata
+from kmcodec.palettes import read_palette
+from kmcodec.pictures import Picture, measure_picture, read_metadata, read_picture
+from kmcodec.quantize.quantizer import EFFORTS, Iteration
+from kmcodec.report import measure, text
+from kmcodec.rows import open_rows
+from kmcodec.streaming import Rows, write_rows
+
+_DEFAULT_COLORS = 64
+
+# An uncompiled encode of fewer pixels takes a few seconds at most.
+_FEW_PIXELS = 64 * 64
+
+
+def run(options: argparse.Namespace) -> int:
+    """Encode a picture."""
+    output = outputs.resolve(options.output, options.input, ".kmq", force=options.force)
+    if options.json and output == "-":
+        raise UsageError("--json and an output of - both ask for standard output")
+    keep, n_colors = _check_palette_options(options)
+    rows = None
+    if options.input != "-":
+        with naming(options.input):
+            rows = open_rows(options.input, lambda: measure_picture(options.input))
+    palette = None
+    if options.palette is not None:
+        with naming(options.palette):
+            palette = read_palette(options.palette)
+    start = time.perf_counter()
+    with Progress() as progress:
+        steps = EFFORTS[options.effort].max_steps
+
+        def show(iteration: Iteration) -> None:
+            progress.show_step("k-means", iteration.number, steps)
+
+        arguments = {
+            "n_colors": n_colors,
+            "space": options.space,
+            "init": options.init,
+            "effort": options.effort,
+            "seed": options.seed,
+            "dither": options.dither,
+            "dither_strength": options.dither_strength,
+            "keep": keep,
+            "palette": palette,
+            "threads": options.threads,
+            "strip_rows": options.strip_rows,
+            "recipe": options.recipe,
+            "on_iteration": show,
+        }
+        if rows is None:
+            header, source_bytes = _encode_whole(options, output, arguments)
+        else:
+            header, source_bytes = _encode_rows(rows, options, output, arguments, progress)
+    seconds = time.perf_counter() - start
+    size = measure.measure_size(header, source_bytes=source_bytes)
+    if options.json:
+        outputs.print_json({**size.to_dict(), "coding": "packed", "seconds": round(seconds, 6)})
+    elif output != "-" and not options.quiet:
+        print(f"{show_path(output)}: {text.format_size(size)}")
+    return 0
+
+
+def _encode_whole(options: argparse.Namespace, output: str, arguments: dict[str, Any]) -> tuple[Header, int]:
+    """Encode a picture that fits into memory; return the file's header, and the bytes of the original."""
+    with naming(options.input):
+        data = inputs.read_picture_file(options.input)
+        picture = read_picture(io.BytesIO(data))
+    _warn_of_slowness(options, picture.pixels.shape)
+    encoded = encode(picture.pixels, metadata=_choose_metadata(options, picture), **arguments)
+    outputs.write(output, encoded, force=options.force)
+    return KmqReader(encoded, max_pixels=None).header, len(data)
+
+
+def _encode_rows(
+    rows: Rows, options: argparse.Namespace, output: str, arguments: dict[str, Any], progress: Progress
+) -> tuple[Header, int]:
+    """Encode a picture block by block; the result is that of _encode_whole."""
+    _warn_of_slowness(options, rows.shape)
+    metadata = _choose_metadata(options, read_metadata(options.input))
+    with outputs.opening(output, force=options.force) as file, naming(options.input, of_data=True):
+        header = write_rows(file, rows, metadata=metadata, on_progress=progress.show_share, **arguments)
+    return header, os.path.getsize(options.input)
+
+
+def _warn_of_slowness(options: argparse.Namespace, shape: tuple[int, ...]) -> None:
+    if not (COMPILED or options.quiet) and shape[0] * shape[1] > _FEW_PIXELS:
+        print(
+            "kmq: this will be slow: the kernels were not compiled when kmcodec was installed"
+            " (is there a C compiler?)",
+            file=sys.stderr,
+        )
+
+
+def _choose_metadata(options: argparse.Namespace, picture: Picture | None) -> Metadata | None:
+    """Return the metadata of a picture, if it is wanted; and say what cannot be taken along."""
+    if picture is None or options.strip_metadata:
+        return None
+    if not options.quiet:
+        for note in picture.notes:
+            print(f"kmq: {show_path(options.input)}: {note}", file=sys.stderr)
+    return picture.metadata
+
+
+def _check_palette_options(options: argparse.Namespace) -> tuple[list[tuple[int, ...]] | None, int]:
+    """Return the colours to keep, all with alpha, and how many colours are asked for."""
+    if options.palette is not None:
+        for name, value in (("-k", options.colors), ("--keep", options.keep)):
+            if value is not None:
+                raise UsageError(f"--palette gives all the colours: it does not go with {name}")
+    n_colors = _DEFAULT_COLORS if options.colors is None else options.colors
+    if options.keep is None:
+        return None, n_colors
+    keep = list(dict.fromkeys((*color, 255)[:4] for color in options.keep))
+    if len(keep) > n_colors:
+        raise UsageError(f"--keep asks for {len(keep)} colours, and -k for {n_colors} only")
+    return keep, n_colors

@@ -1,0 +1,25 @@
+"""kmq verify: whether .kmq files are intact."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from kmcodec.cli import inputs
+from kmcodec.cli.failures import CommandError, naming, show_path
+from kmcodec.container.reader import KmqReader
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check files, all of them, even after a bad one."""
+    status = 0
+    for path in options.inputs:
+        try:
+            with inputs.opening_kmq(path, max_pixels=None) as source, naming(path):
+                KmqReader(source, max_pixels=None).verify()
+        except CommandError as error:
+            print(f"kmq: {error}", file=sys.stderr)
+            status = 1
+        else:
+            print(f"{show_path(path)}: intact")
+    return status

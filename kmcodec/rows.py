@@ -1,0 +1,218 @@
+"""Picture files that give their rows without being loaded as a whole: .npy, and large TIFF files.
+
+The only importer of tifffile, which comes with the extra kmcodec[tiff].
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmcodec.errors import PictureError
+
+_NPY_SIGNATURE = b"\x93NUMPY"
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+# Pixels of a TIFF file that is loaded whole: that is faster, and Pillow knows more kinds.
+_FEW_PIXELS = 1 << 25
+
+# Pixels that can be loaded whole, as in pictures; and that a strip, or the tiles beside each other, may have.
+_MOST_PIXELS = 1 << 28
+
+
+def open_rows(path: str | os.PathLike[str], measure: Callable[[], int | None]) -> Any:
+    """Return the picture of a file as an array that gives its rows by slicing.
+
+    Parameters
+    ----------
+    path : path-like
+    measure : callable
+        Returns the pixels of a TIFF file as far as they are known; is called if needed.
+
+    Returns
+    -------
+    Rows or None
+        None for a file that is better loaded as a whole, or can only be.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    PictureError
+        If it is damaged, or holds no picture of 8-bit samples.
+    """
+    with open(path, "rb") as file:
+        signature = file.read(8)
+    if signature.startswith(_NPY_SIGNATURE):
+        return _open_npy(path)
+    if signature[:4] not in _TIFF_SIGNATURES:
+        return None
+    n_pixels = measure()
+    if n_pixels is not None and n_pixels <= _FEW_PIXELS:
+        return None
+    try:
+        return TiffRows(path)
+    except (ModuleNotFoundError, PictureError) as error:
+        if n_pixels is not None and n_pixels <= _MOST_PIXELS:
+            return None
+        if isinstance(error, ModuleNotFoundError):
+            reason = f"a TIFF file like this needs {error.name}: pip install 'kmcodec[tiff]'"
+            raise PictureError(reason) from None
+        raise
+
+
+def _open_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r")
+    except OSError:
+        raise
+    # A header that is damaged is evaluated in several ways, each with errors of its own.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(f"not readable as .npy: {reason}") from error
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (3, 4) or array.size == 0:
+        raise PictureError(
+            f"an array must be uint8 of shape (height, width, 3 or 4), found {array.dtype} {array.shape}"
+        )
+    return array
+
+
+class TiffRows:
+    """Give rows of the first picture of a TIFF or BigTIFF file, in strips or tiles.
+
+    Grey is given as RGB, 16 bits as 8, rounded.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If tifffile is missing, or imagecodecs and the file's compression needs it.
+    OSError
+        If the file cannot be read.
+    PictureError
+        If it is damaged, or of another kind.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    # Pages that have been read can be let go of here.
+    mapped: NDArray[Any] | None = None
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        import tifffile
+
+        # What it finds odd is not for standard error.
+        logging.getLogger("tifffile").addHandler(logging.NullHandler())
+        try:
+            self._file = tifffile.TiffFile(path)
+            page: Any = self._file.pages[0].keyframe
+        except OSError:
+            raise
+        except Exception as error:
+            raise _explain(error) from error
+        self._page = page
+        kind = f"{page.photometric.name}, {page.dtype}, {page.samplesperpixel} samples"
+        samples = {"RGB": (3, 4), "MINISBLACK": (1,), "MINISWHITE": (1,)}.get(page.photometric.name, ())
+        if (
+            page.samplesperpixel not in samples
+            or page.dtype not in (np.uint8, np.uint16)
+            or page.planarconfig != 1
+            or page.imagedepth != 1
+        ):
+            raise PictureError(f"a large TIFF must be RGB, RGBA or grey of 8 or 16 bits, found {kind}")
+        orientation = page.tags.get("Orientation")
+        if orientation is not None and orientation.value != 1:
+            raise PictureError(f"a large TIFF must be stored upright, found orientation {orientation.value}")
+        self._is_premultiplied = page.extrasamples[:1] == (1,)
+        self.shape = (page.imagelength, page.imagewidth, 4 if page.samplesperpixel == 4 else 3)
+        self._across = -(-page.imagewidth // (page.tilewidth or page.imagewidth))
+        # Rows of a strip or tile; the band of segments that was read last, since blocks cut through them.
+        self._band_rows = page.tilelength or page.rowsperstrip
+        self._band: tuple[int, NDArray[np.uint8]] = (-1, np.empty(0, np.uint8))
+        if page.is_memmappable:
+            # Stored as one piece, which may be too large for a band.
+            self.mapped = tifffile.memmap(path, page=0, mode="r").reshape(*self.shape[:2], -1)
+            return
+        if self._band_rows * page.imagewidth > _MOST_PIXELS:
+            raise PictureError("its strips or tiles are too large")
+        # Compression that is not there is found out now.
+        self._read_band(0)
+
+    def __getitem__(self, rows: slice) -> NDArray[np.uint8]:
+        """Return rows as an array of shape (rows, width, 3 or 4), uint8.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        PictureError
+            If it is damaged.
+        """
+        if self.mapped is not None:
+            return self._convert(self.mapped[rows])
+        start, stop, _ = rows.indices(self.shape[0])
+        block = np.empty((stop - start, *self.shape[1:]), np.uint8)
+        for number in range(start // self._band_rows, -(-stop // self._band_rows)):
+            top = number * self._band_rows
+            first, end = max(start, top), min(stop, top + self._band_rows)
+            block[first - start : end - start] = self._read_band(number)[first - top : end - top]
+        return block
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _read_band(self, number: int) -> NDArray[np.uint8]:
+        """Return all rows of a strip, or of the tiles beside each other."""
+        if self._band[0] != number:
+            height, width, channels = self.shape
+            rows = min(self._band_rows, height - number * self._band_rows)
+            band = np.zeros((rows, width, channels), np.uint8)
+            try:
+                for segment in range(number * self._across, (number + 1) * self._across):
+                    self._read_segment(segment, number * self._band_rows, band)
+            except (OSError, ModuleNotFoundError):
+                raise
+            except Exception as error:
+                raise _explain(error) from error
+            self._band = (number, band)
+        return self._band[1]
+
+    def _read_segment(self, number: int, top: int, band: NDArray[np.uint8]) -> None:
+        page, handle = self._page, self._file.filehandle
+        handle.seek(page.dataoffsets[number])
+        data = handle.read(page.databytecounts[number]) if page.databytecounts[number] else None
+        samples, place, shape = page.decode(data, number, jpegtables=page.jpegtables)
+        if samples is None:
+            # A segment that is not stored is black.
+            return
+        y, x = place[-3] - top, place[-2]
+        samples = self._convert(samples[0, : shape[1], : shape[2]])
+        band[y : y + shape[1], x : x + shape[2]] = samples
+
+    def _convert(self, samples: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return samples, shape (rows, columns, 1, 3 or 4), as 8-bit RGB with straight alpha."""
+        if samples.dtype == np.uint16:
+            samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        if self._page.photometric.name == "MINISWHITE":
+            samples = 255 - samples
+        if self._is_premultiplied and samples.shape[2] == 4:
+            alpha = np.maximum(samples[:, :, 3:], 1).astype(np.uint32)
+            straight = np.minimum((samples[:, :, :3] * np.uint32(255) + alpha // 2) // alpha, 255)
+            samples = np.dstack([straight.astype(np.uint8), samples[:, :, 3:]])
+        return np.broadcast_to(samples, (*samples.shape[:2], self.shape[2]))
+
+
+def _explain(error: Exception) -> PictureError | ModuleNotFoundError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if "requires the 'imagecodecs' package" in reason:
+        return ModuleNotFoundError(reason, name="imagecodecs")
+    return PictureError(f"not readable as TIFF: {reason}")

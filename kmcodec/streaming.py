@@ -1,0 +1,151 @@
+"""Pictures too large for memory -> .kmq files, in two passes over their rows.
+
+The first pass counts colours, the second assigns them to the palette. The file is the one that encoding the
+picture as a whole gives.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmcodec.container.layout import Header
+from kmcodec.container.writer import KmqWriter, default_strip_rows
+from kmcodec.metadata import Metadata
+from kmcodec.quantize.histogram import ColorCounter, ColorTable
+from kmcodec.quantize.quantizer import check_options, choose_palette
+from kmcodec.recipe import PixelHash, build_recipe
+from kmcodec.threads import Workers
+
+# Pixels that are in memory at a time: some for each thread.
+_BLOCK_PIXELS = 1 << 22
+
+
+class Rows(Protocol):
+    """Be a picture that gives its rows by slicing: an ndarray, a memory map, an array of h5py or zarr."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and channels."""
+
+    @property
+    def dtype(self) -> Any:
+        """uint8."""
+
+    def __getitem__(self, rows: slice, /) -> Any:
+        """Return rows as an array."""
+
+
+#: Is told the name of the work, how much of it is done, and how much there is in all.
+OnProgress = Callable[[str, int, int], None]
+
+
+def is_on_disk(picture: Any) -> bool:
+    """Return whether a picture is not in memory, but gives its rows by slicing."""
+    if isinstance(picture, np.ndarray):
+        return isinstance(picture, np.memmap)
+    return all(hasattr(picture, name) for name in ("shape", "dtype", "__getitem__"))
+
+
+def write_rows(
+    target: str | os.PathLike[str] | BinaryIO,
+    rows: Rows,
+    n_colors: int = 64,
+    *,
+    strip_rows: int | None = None,
+    metadata: Metadata | None = None,
+    recipe: bool = False,
+    on_progress: OnProgress | None = None,
+    threads: int | None = None,
+    **options: Any,
+) -> Header:
+    """Encode a picture of which only a block of rows is in memory at a time.
+
+    Parameters
+    ----------
+    target : path-like or binary file object
+        As for KmqWriter.
+    rows : Rows
+        Shape (height, width, 3) or (height, width, 4), uint8; is read twice from top to bottom.
+    on_progress : callable, optional
+        Is told the name of the work, and pixels done and in all.
+    n_colors, strip_rows, metadata, recipe, threads, **options
+        As for kmcodec.encode.
+
+    Returns
+    -------
+    Header
+        Of the file.
+
+    Raises
+    ------
+    OSError
+        If rows cannot be read, or the file not be written.
+    TypeError, ValueError
+        If an argument has the wrong type, or is out of range.
+    """
+    shape = tuple(rows.shape)
+    if rows.dtype != np.uint8:
+        raise TypeError(f"pixels must be of dtype uint8, found {rows.dtype}")
+    if len(shape) != 3 or shape[2] not in (3, 4) or 0 in shape:
+        raise ValueError(f"pixels must have shape (height, width, 3 or 4), found {shape!r}")
+    request = check_options(n_colors, **options)
+    height, width, _ = shape
+    tell = on_progress or (lambda name, done, total: None)
+    with Workers(threads) as workers:
+        counter = ColorCounter(workers)
+        digest = PixelHash(shape)
+        for pixels in _read_blocks(rows, "counting colours", tell):
+            counter.add(pixels)
+            if recipe:
+                digest.add(pixels)
+        histogram = counter.finish()
+        choice = choose_palette(histogram, request, workers)
+        values: NDArray[Any] = choice.list_indices()
+        if choice.ditherer is not None:
+            values = np.arange(len(histogram.colors), dtype=np.int32)
+        table = ColorTable(histogram, values)
+        metadata = metadata or Metadata()
+        if recipe:
+            metadata = replace(metadata, recipe=build_recipe(n_colors, options) | digest.describe())
+        with KmqWriter(
+            target,
+            choice.palette,
+            width,
+            height,
+            strip_rows=strip_rows or default_strip_rows(width, height),
+            sections=metadata.to_sections(),
+            threads=threads,
+        ) as writer:
+            for pixels in _read_blocks(rows, "writing", tell):
+                found = table.find(pixels, workers)
+                writer.append(found if choice.ditherer is None else choice.ditherer.dither(found, workers))
+        return writer.header
+
+
+def _read_blocks(rows: Rows, name: str, tell: OnProgress) -> Iterator[NDArray[np.uint8]]:
+    height, width, channels = rows.shape
+    step = max(1, _BLOCK_PIXELS // width)
+    for start in range(0, height, step):
+        stop = min(start + step, height)
+        block = np.asarray(rows[start:stop])
+        if block.shape != (stop - start, width, channels) or block.dtype != np.uint8:
+            raise ValueError(f"rows {start} to {stop} have shape {block.shape!r}, dtype {block.dtype}")
+        yield block
+        _release(rows)
+        tell(name, stop * width, height * width)
+
+
+def _release(rows: Rows) -> None:
+    """Let go of the pages of a memory map that have been read, which else pile up in this process."""
+    # Only where nothing written to them could be lost.
+    array = getattr(rows, "mapped", rows)
+    pages: Any = getattr(array, "_mmap", None)
+    if isinstance(array, np.memmap) and array.mode == "r" and hasattr(pages, "madvise"):
+        pages.madvise(mmap.MADV_DONTNEED)
