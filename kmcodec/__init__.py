@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kmcodec.errors import KmqError, KmqFormatError, LimitExceededError, PaletteError, PictureError
     from kmcodec.image import IndexedImage, Section
     from kmcodec.kernels import COMPILED
+    from kmcodec.metadata import Density, Metadata, Text
     from kmcodec.palettes import read_palette
     from kmcodec.quantize.quantizer import Iteration, quantize
     from kmcodec.report.measure import Report, report
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "COMPILED": "kernels",
+    "Density": "metadata",
     "IndexedImage": "image",
     "Iteration": "quantize.quantizer",
     "KmqError": "errors",
@@ -34,11 +36,13 @@ _HOMES = {
     "KmqReader": "container.reader",
     "KmqWriter": "container.writer",
     "LimitExceededError": "errors",
+    "Metadata": "metadata",
     "PaletteError": "errors",
     "PictureError": "errors",
     "Report": "report.measure",
     "Salvaged": "container.salvage",
     "Section": "image",
+    "Text": "metadata",
     "decode": "codec",
     "encode": "codec",
     "open": "codec",
@@ -51,6 +55,7 @@ _HOMES = {
 }
 __all__ = [
     "COMPILED",
+    "Density",
     "IndexedImage",
     "Iteration",
     "KmqError",
@@ -58,11 +63,13 @@ __all__ = [
     "KmqReader",
     "KmqWriter",
     "LimitExceededError",
+    "Metadata",
     "PaletteError",
     "PictureError",
     "Report",
     "Salvaged",
     "Section",
+    "Text",
     "decode",
     "encode",
     "open",

@@ -16,6 +16,7 @@ from kmcodec.image import to_indices
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"
+SPECIFICATION = (ROOT / "spec" / "kmq-1.md").read_text(encoding="utf-8")
 SHARED_IMAGES = ROOT.parent / "shared" / "images"
 
 
@@ -60,6 +61,14 @@ def sections(draw: st.DrawFn) -> kmcodec.Section:
     first = draw(st.sampled_from(letters[:26]))
     rest = draw(st.lists(st.sampled_from(letters), min_size=3, max_size=3))
     return kmcodec.Section(bytes([first, *rest]), draw(st.binary(max_size=40)))
+
+
+def tiny(*, alpha: bool = False, sections: tuple[kmcodec.Section, ...] = ()) -> kmcodec.IndexedImage:
+    """Return the picture of the specification's example."""
+    palette = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
+    if alpha:
+        palette = np.hstack([palette, np.array([[255], [128], [0]], np.uint8)])
+    return kmcodec.IndexedImage(palette, np.array([[0, 1, 2], [2, 1, 0]], np.uint8), sections)
 
 
 def photo(height: int = 48, width: int = 64, seed: int = 0) -> NDArray[np.uint8]:

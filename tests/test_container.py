@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -12,21 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support import ROOT, indexed_images, set_bits
+from support import indexed_images, set_bits, tiny
 
 import kmcodec
 from kmcodec.container.reader import KmqReader, read_stream
 from kmcodec.container.writer import write_image
-
-SPECIFICATION = (ROOT / "spec" / "kmq-1.md").read_text(encoding="utf-8")
-
-
-def tiny(*, alpha: bool = False, sections: tuple[kmcodec.Section, ...] = ()) -> kmcodec.IndexedImage:
-    """Return the picture of the specification's example."""
-    palette = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
-    if alpha:
-        palette = np.hstack([palette, np.array([[255], [128], [0]], np.uint8)])
-    return kmcodec.IndexedImage(palette, np.array([[0, 1, 2], [2, 1, 0]], np.uint8), sections)
 
 
 def with_header(data: bytes, offset: int, field: bytes) -> bytes:
@@ -337,27 +326,3 @@ def test_large_pictures_have_strips_by_default() -> None:
     """A strip has about a million pixels; a picture of fewer is one strip."""
     image = kmcodec.IndexedImage(np.zeros((2, 3), np.uint8), np.zeros((1025, 2048), np.uint8))
     assert [512, 3] == [(r := KmqReader(write_image(image))).header.strip_rows, r.header.strip_count]
-
-
-class TestSpecification:
-    """The specification is true."""
-
-    def test_example_is_what_is_written(self) -> None:
-        """The annotated dump is a valid file, the one that is written, and of the stated size."""
-        lines = re.findall(r"^    ([0-9a-f]{8})  ((?:[0-9a-f]{2} )+)", SPECIFICATION, re.MULTILINE)
-        data = b""
-        for offset, line in lines:
-            assert int(offset, 16) == len(data)
-            data += bytes.fromhex(line)
-        assert write_image(tiny()) == data
-        assert f"\n{len(data)} bytes in all" in SPECIFICATION
-        np.testing.assert_array_equal(tiny().to_rgb(), kmcodec.decode(data))
-
-    def test_crc_is_the_stated_one(self) -> None:
-        """The check value of the checksum."""
-        assert 0xCBF43926 == zlib.crc32(b"123456789")
-
-    def test_packing_example(self) -> None:
-        """Indices 2, 0, 1, 2, 1 at two bits are the bytes 86 40."""
-        image = kmcodec.IndexedImage(np.zeros((3, 3), np.uint8), np.array([[2, 0, 1, 2, 1]], np.uint8))
-        assert bytes.fromhex("8640") == write_image(image)[-6:-4]
