@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +21,8 @@ from kmcodec.image import to_indices
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"
 SPECIFICATION = (ROOT / "spec" / "kmq-1.md").read_text(encoding="utf-8")
+#: The command, as it is installed beside the Python that runs the tests.
+KMQ = shutil.which("kmq", path=str(Path(sys.executable).parent)) or "kmq"
 SHARED_IMAGES = ROOT.parent / "shared" / "images"
 
 
@@ -96,3 +102,44 @@ def set_bits(data: bytes) -> Iterator[bytes]:
         flipped = bytearray(data)
         flipped[i // 8] ^= 1 << i % 8
         yield bytes(flipped)
+
+
+def run(
+    folder: Path,
+    *words: str | os.PathLike[str],
+    stdin: bytes = b"",
+    environment: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run kmq in a folder."""
+    return subprocess.run(
+        [KMQ, *words],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        check=False,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+def succeed(folder: Path, *words: str, stdin: bytes = b"") -> bytes:
+    """Run kmq, hold it to success and to silence on standard error, and return its output."""
+    process = run(folder, *words, stdin=stdin)
+    assert (0, b"") == (process.returncode, process.stderr)
+    return process.stdout
+
+
+def fail(folder: Path, *words: str, stdin: bytes = b"", status: int = 1) -> str:
+    """Run kmq, hold it to failure in one line without output, and return the line."""
+    process = run(folder, *words, stdin=stdin)
+    assert (status, b"") == (process.returncode, process.stdout)
+    message = process.stderr.decode()
+    assert "Traceback" not in message
+    if status == 1:
+        assert message.startswith("kmq: ")
+        assert 1 == len(message.splitlines())
+    return message
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names of all files in a folder, hidden ones too."""
+    return sorted(path.name for path in folder.iterdir())

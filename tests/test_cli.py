@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import SAMPLES, photo
+from support import KMQ, SAMPLES, fail, names, photo, run, succeed
 
 import kmcodec
 from kmcodec.cli import arguments
@@ -24,55 +24,12 @@ from kmcodec.quantize.colorspace import SPACES
 from kmcodec.quantize.dither import DITHERS
 from kmcodec.quantize.quantizer import EFFORTS, INITS
 
-KMQ = shutil.which("kmq", path=str(Path(sys.executable).parent)) or "kmq"
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a folder with a picture of 64 x 48 pixels."""
     Image.fromarray(photo()).save(tmp_path / "photo.png")
     return tmp_path
-
-
-def run(
-    folder: Path,
-    *words: str | os.PathLike[str],
-    stdin: bytes = b"",
-    environment: dict[str, str] | None = None,
-) -> subprocess.CompletedProcess[bytes]:
-    """Run kmq in a folder."""
-    return subprocess.run(
-        [KMQ, *words],
-        cwd=folder,
-        input=stdin,
-        capture_output=True,
-        check=False,
-        env={**os.environ, **(environment or {})},
-    )
-
-
-def succeed(folder: Path, *words: str, stdin: bytes = b"") -> bytes:
-    """Run kmq, hold it to success and to silence on standard error, and return its output."""
-    process = run(folder, *words, stdin=stdin)
-    assert (0, b"") == (process.returncode, process.stderr)
-    return process.stdout
-
-
-def fail(folder: Path, *words: str, stdin: bytes = b"", status: int = 1) -> str:
-    """Run kmq, hold it to failure in one line without output, and return the line."""
-    process = run(folder, *words, stdin=stdin)
-    assert (status, b"") == (process.returncode, process.stdout)
-    message = process.stderr.decode()
-    assert "Traceback" not in message
-    if status == 1:
-        assert message.startswith("kmq: ")
-        assert 1 == len(message.splitlines())
-    return message
-
-
-def names(folder: Path) -> list[str]:
-    """Return the names of all files in a folder, hidden ones too."""
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_there_and_back(folder: Path) -> None:
