@@ -81,7 +81,8 @@ def read_palette(source: Source, header: layout.Header) -> NDArray[np.uint8]:
     ------
     KmqFormatError
     """
-    stored = source.read(layout.HEADER_BYTES, header.palette_bytes + layout.CRC_BYTES)
+    # Copied, since it outlives the source.
+    stored = bytes(source.read(layout.HEADER_BYTES, header.palette_bytes + layout.CRC_BYTES))
     data, crc = stored[: header.palette_bytes], stored[header.palette_bytes :]
     layout.check_crc(data, crc, layout.HEADER_BYTES + header.palette_bytes, "palette_crc")
     flat = np.frombuffer(data, np.uint8)
@@ -99,6 +100,8 @@ def read_sections(source: Source, header: layout.Header) -> tuple[Section, ...]:
     ------
     KmqFormatError
     """
+    if header.sections_bytes == 0:
+        return ()
     area = bytes(source.read(header.sections_offset, header.sections_bytes))
     return layout.parse_sections(area, header.sections_offset)
 

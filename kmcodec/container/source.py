@@ -18,7 +18,7 @@ class FileLike(Protocol):
     def read(self, size: int, /) -> bytes:
         """Return at most size bytes."""
 
-    def seek(self, offset: int, whence: int = ..., /) -> object:
+    def seek(self, offset: int, whence: Any = ..., /) -> object:
         """Go to an offset."""
 
     def tell(self) -> int:
@@ -91,9 +91,11 @@ class Source:
         return data
 
     def close(self) -> None:
-        """Close the file, if the source is one."""
+        """Close the file, if the source is one; else let go of the bytes, so that a map can be closed."""
         if self._file is not None:
             self._file.close()
+        if self._data is not None:
+            self._data.release()
 
     def _read_file(self, offset: int, length: int) -> bytes:
         assert self._file is not None
