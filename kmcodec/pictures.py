@@ -476,7 +476,7 @@ def _to_arguments(metadata: Metadata) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _encode_png(image: Image.Image, metadata: Metadata, bits: int | None = None) -> bytes:
+def _encode_png(image: Image.Image, metadata: Metadata) -> bytes:
     """Do what image.save does, without loading all other common formats: a tenth of kmq's start-up."""
     from PIL import PngImagePlugin
 
@@ -493,8 +493,6 @@ def _encode_png(image: Image.Image, metadata: Metadata, bits: int | None = None)
             info.add_text(text.keyword, text.text)
     buffer = io.BytesIO()
     image.encoderinfo = {"pnginfo": info, "icc_profile": metadata.icc_profile, "exif": metadata.exif}
-    if bits is not None:
-        image.encoderinfo["bits"] = bits
     image.encoderconfig = ()
     Image.SAVE["PNG"](image, buffer, "")
     if metadata.density is not None:
@@ -547,8 +545,9 @@ def write_png(
     else:
         pixel = Image.new("P", (1, 1))
         pixel.putpalette(palette.tobytes(), "RGBA" if channels == 4 else "RGB")
-        frame = _encode_png(pixel, metadata, bits=8)
-    header = struct.pack(">II", width, height) + frame[24:29]
+        frame = _encode_png(pixel, metadata)
+    # 8 bits, and the rest as it is there.
+    header = struct.pack(">IIB", width, height, 8) + frame[25:29]
     file.write(frame[:8] + _build_chunk(b"IHDR", header))
     file.write(frame[_PNG_HEADER_END : _find_chunk(frame, b"IDAT")])
     # The header of zlib's format; then each block compressed by itself, as pigz does; then the checksum.

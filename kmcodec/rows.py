@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ _FEW_PIXELS = 1 << 25
 _MOST_PIXELS = 1 << 28
 
 
-def open_rows(path: str | os.PathLike[str], measure: Callable[[], int | None]) -> Any:
-    """Return the picture of a file as an array that gives its rows by slicing.
+@contextmanager
+def opening_rows(path: str | os.PathLike[str], measure: Callable[[], int | None]) -> Iterator[Any]:
+    """Open the picture of a file as an array that gives its rows by slicing.
 
     Parameters
     ----------
@@ -34,8 +36,8 @@ def open_rows(path: str | os.PathLike[str], measure: Callable[[], int | None]) -
     measure : callable
         Returns the pixels of a TIFF file as far as they are known; is called if needed.
 
-    Returns
-    -------
+    Yields
+    ------
     Rows or None
         None for a file that is better loaded as a whole, or can only be.
 
@@ -49,10 +51,19 @@ def open_rows(path: str | os.PathLike[str], measure: Callable[[], int | None]) -
     with open(path, "rb") as file:
         signature = file.read(8)
     if signature.startswith(_NPY_SIGNATURE):
-        return _open_npy(path)
-    if signature[:4] not in _TIFF_SIGNATURES:
-        return None
-    n_pixels = measure()
+        yield _open_npy(path)
+    elif signature[:4] in _TIFF_SIGNATURES:
+        rows = _open_tiff(path, measure())
+        try:
+            yield rows
+        finally:
+            if rows is not None:
+                rows.close()
+    else:
+        yield None
+
+
+def _open_tiff(path: str | os.PathLike[str], n_pixels: int | None) -> TiffRows | None:
     if n_pixels is not None and n_pixels <= _FEW_PIXELS:
         return None
     try:
@@ -111,40 +122,25 @@ class TiffRows:
 
         # What it finds odd is not for standard error.
         logging.getLogger("tifffile").addHandler(logging.NullHandler())
-        try:
-            self._file = tifffile.TiffFile(path)
+        with _explaining(), ExitStack() as stack:
+            self._file = stack.enter_context(tifffile.TiffFile(path))
             page: Any = self._file.pages[0].keyframe
-        except OSError:
-            raise
-        except Exception as error:
-            raise _explain(error) from error
-        self._page = page
-        kind = f"{page.photometric.name}, {page.dtype}, {page.samplesperpixel} samples"
-        samples = {"RGB": (3, 4), "MINISBLACK": (1,), "MINISWHITE": (1,)}.get(page.photometric.name, ())
-        if (
-            page.samplesperpixel not in samples
-            or page.dtype not in (np.uint8, np.uint16)
-            or page.planarconfig != 1
-            or page.imagedepth != 1
-        ):
-            raise PictureError(f"a large TIFF must be RGB, RGBA or grey of 8 or 16 bits, found {kind}")
-        orientation = page.tags.get("Orientation")
-        if orientation is not None and orientation.value != 1:
-            raise PictureError(f"a large TIFF must be stored upright, found orientation {orientation.value}")
-        self._is_premultiplied = page.extrasamples[:1] == (1,)
-        self.shape = (page.imagelength, page.imagewidth, 4 if page.samplesperpixel == 4 else 3)
-        self._across = -(-page.imagewidth // (page.tilewidth or page.imagewidth))
-        # Rows of a strip or tile; the band of segments that was read last, since blocks cut through them.
-        self._band_rows = page.tilelength or page.rowsperstrip
-        self._band: tuple[int, NDArray[np.uint8]] = (-1, np.empty(0, np.uint8))
-        if page.is_memmappable:
-            # Stored as one piece, which may be too large for a band.
-            self.mapped = tifffile.memmap(path, page=0, mode="r").reshape(*self.shape[:2], -1)
-            return
-        if self._band_rows * page.imagewidth > _MOST_PIXELS:
-            raise PictureError("its strips or tiles are too large")
-        # Compression that is not there is found out now.
-        self._read_band(0)
+            self._page = page
+            _check_kind(page)
+            self.shape = (page.imagelength, page.imagewidth, 4 if page.samplesperpixel == 4 else 3)
+            self._across = -(-page.imagewidth // (page.tilewidth or page.imagewidth))
+            # Rows of a strip or tile; the band of segments that was read last, since blocks cut through them.
+            self._band_rows = page.tilelength or page.rowsperstrip
+            self._band: tuple[int, NDArray[np.uint8]] = (-1, np.empty(0, np.uint8))
+            if page.is_memmappable:
+                # Stored as one piece, which may be too large for a band.
+                self.mapped = tifffile.memmap(path, page=0, mode="r").reshape(*self.shape[:2], -1)
+            elif self._band_rows * page.imagewidth > _MOST_PIXELS:
+                raise PictureError("its strips or tiles are too large")
+            else:
+                # Compression that is not there is found out now.
+                self._read_band(0)
+            self._stack = stack.pop_all()
 
     def __getitem__(self, rows: slice) -> NDArray[np.uint8]:
         """Return rows as an array of shape (rows, width, 3 or 4), uint8.
@@ -168,7 +164,7 @@ class TiffRows:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._stack.close()
 
     def _read_band(self, number: int) -> NDArray[np.uint8]:
         """Return all rows of a strip, or of the tiles beside each other."""
@@ -176,13 +172,9 @@ class TiffRows:
             height, width, channels = self.shape
             rows = min(self._band_rows, height - number * self._band_rows)
             band = np.zeros((rows, width, channels), np.uint8)
-            try:
+            with _explaining():
                 for segment in range(number * self._across, (number + 1) * self._across):
                     self._read_segment(segment, number * self._band_rows, band)
-            except (OSError, ModuleNotFoundError):
-                raise
-            except Exception as error:
-                raise _explain(error) from error
             self._band = (number, band)
         return self._band[1]
 
@@ -195,24 +187,52 @@ class TiffRows:
             # A segment that is not stored is black.
             return
         y, x = place[-3] - top, place[-2]
-        samples = self._convert(samples[0, : shape[1], : shape[2]])
-        band[y : y + shape[1], x : x + shape[2]] = samples
+        target = band[y : y + shape[1], x : x + shape[2]]
+        # Tiles reach over the border.
+        target[:] = self._convert(samples[0, : target.shape[0], : target.shape[1]])
 
     def _convert(self, samples: NDArray[Any]) -> NDArray[np.uint8]:
         """Return samples, shape (rows, columns, 1, 3 or 4), as 8-bit RGB with straight alpha."""
         if samples.dtype == np.uint16:
             samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        if self._page.photometric.name == "MINISWHITE":
+        if self._page.photometric == 0:
+            # White is zero.
             samples = 255 - samples
-        if self._is_premultiplied and samples.shape[2] == 4:
+        if self._page.extrasamples[:1] == (1,) and samples.shape[2] == 4:
+            # Premultiplied by alpha.
             alpha = np.maximum(samples[:, :, 3:], 1).astype(np.uint32)
             straight = np.minimum((samples[:, :, :3] * np.uint32(255) + alpha // 2) // alpha, 255)
             samples = np.dstack([straight.astype(np.uint8), samples[:, :, 3:]])
         return np.broadcast_to(samples, (*samples.shape[:2], self.shape[2]))
 
 
-def _explain(error: Exception) -> PictureError | ModuleNotFoundError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    if "requires the 'imagecodecs' package" in reason:
-        return ModuleNotFoundError(reason, name="imagecodecs")
-    return PictureError(f"not readable as TIFF: {reason}")
+def _check_kind(page: Any) -> None:
+    """Raise PictureError for pictures that are not known here."""
+    samples = {2: (3, 4), 1: (1,), 0: (1,)}.get(int(page.photometric), ())
+    if (
+        page.samplesperpixel not in samples
+        or page.dtype not in (np.uint8, np.uint16)
+        or page.planarconfig != 1
+        or page.imagedepth != 1
+        or not page.imagelength
+        or not page.imagewidth
+    ):
+        kind = f"photometric {page.photometric}, {page.dtype}, {page.samplesperpixel} samples"
+        raise PictureError(f"a large TIFF must be RGB, RGBA or grey of 8 or 16 bits, found {kind}")
+    orientation = page.tags.get("Orientation")
+    if orientation is not None and orientation.value != 1:
+        raise PictureError(f"a large TIFF must be stored upright, found orientation {orientation.value}")
+
+
+@contextmanager
+def _explaining() -> Iterator[None]:
+    """Turn whatever tifffile raises for a bad file into PictureError."""
+    try:
+        yield
+    except (OSError, ModuleNotFoundError, PictureError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if "requires the 'imagecodecs' package" in reason:
+            raise ModuleNotFoundError(reason, name="imagecodecs") from None
+        raise PictureError(f"not readable as TIFF: {reason}") from error

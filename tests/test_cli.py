@@ -304,7 +304,11 @@ def test_closed_pipe(folder: Path) -> None:
     succeed(folder, "encode", "photo.png", "-k", "4")
     reading, writing = os.pipe()
     os.close(reading)
-    for words in (["decode", "photo.kmq", "-o", "-"], ["info", "photo.kmq"]):
+    for words in (
+        ["decode", "photo.kmq", "-o", "-"],
+        ["info", "photo.kmq"],
+        ["encode", "photo.png", "-o", "-"],
+    ):
         process = subprocess.run(
             [KMQ, *words], cwd=folder, stdout=writing, stderr=subprocess.PIPE, check=False
         )

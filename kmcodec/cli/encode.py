@@ -7,6 +7,8 @@ import io
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from kmcodec.cli import inputs, outputs
@@ -21,7 +23,7 @@ from kmcodec.palettes import read_palette
 from kmcodec.pictures import Picture, measure_picture, read_metadata, read_picture
 from kmcodec.quantize.quantizer import EFFORTS, Iteration
 from kmcodec.report import measure, text
-from kmcodec.rows import open_rows
+from kmcodec.rows import opening_rows
 from kmcodec.streaming import Rows, write_rows
 
 _DEFAULT_COLORS = 64
@@ -36,10 +38,6 @@ def run(options: argparse.Namespace) -> int:
     if options.json and output == "-":
         raise UsageError("--json and an output of - both ask for standard output")
     keep, n_colors = _check_palette_options(options)
-    rows = None
-    if options.input != "-":
-        with naming(options.input):
-            rows = open_rows(options.input, lambda: measure_picture(options.input))
     palette = None
     if options.palette is not None:
         with naming(options.palette):
@@ -66,10 +64,11 @@ def run(options: argparse.Namespace) -> int:
             "recipe": options.recipe,
             "on_iteration": show,
         }
-        if rows is None:
-            header, source_bytes = _encode_whole(options, output, arguments)
-        else:
-            header, source_bytes = _encode_rows(rows, options, output, arguments, progress)
+        with _opening_rows(options.input) as rows:
+            if rows is None:
+                header, source_bytes = _encode_whole(options, output, arguments)
+            else:
+                header, source_bytes = _encode_rows(rows, options, output, arguments, progress)
     seconds = time.perf_counter() - start
     size = measure.measure_size(header, source_bytes=source_bytes)
     if options.json:
@@ -77,6 +76,18 @@ def run(options: argparse.Namespace) -> int:
     elif output != "-" and not options.quiet:
         print(f"{show_path(output)}: {text.format_size(size)}")
     return 0
+
+
+@contextmanager
+def _opening_rows(path: str) -> Iterator[Rows | None]:
+    """Open a picture to be encoded block by block, if it is one."""
+    if path == "-":
+        yield None
+        return
+    with ExitStack() as stack:
+        with naming(path):
+            rows = stack.enter_context(opening_rows(path, lambda: measure_picture(path)))
+        yield rows
 
 
 def _encode_whole(options: argparse.Namespace, output: str, arguments: dict[str, Any]) -> tuple[Header, int]:
