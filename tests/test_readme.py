@@ -66,7 +66,8 @@ def test_palettes() -> None:
 
 def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example in Python runs."""
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    # The second needs a server; test_reading.py has one.
+    example, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     shutil.copytree(SAMPLES, tmp_path / "samples")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
@@ -74,6 +75,8 @@ def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         exec(example, names)
     assert "451 300" in output.getvalue()
     assert (48, 64, 3) == names["eye"].shape  # type: ignore[attr-defined]
+    assert 371 == len(list((ROOT / "spec" / "vectors").glob("*/*.kmq")))
+    assert "decoder on 371 files" in README
 
 
 def test_links_lead_somewhere() -> None:
