@@ -203,11 +203,18 @@ def parse_text(payload: bytes) -> Text | None:
     return Text(keyword, text, language, translated_keyword)
 
 
+def is_text(text: Text) -> bool:
+    """Return whether a text can be stored."""
+    whole = "".join(text)
+    # Half a surrogate pair, which a string may have, is no character: it comes back as a question mark.
+    is_unicode = whole.encode(errors="replace").decode() == whole
+    return bool(text.keyword) and text.language.isascii() and "\0" not in whole and is_unicode
+
+
 def _build_text(text: Text) -> bytes:
-    payload = "\0".join((text.keyword, text.language, text.translated_keyword, text.text)).encode()
-    if parse_text(payload) != text:
+    if not is_text(text):
         raise ValueError(f"a text has a keyword, a language in ASCII and no zero bytes, found {text!r}")
-    return payload
+    return "\0".join((text.keyword, text.language, text.translated_keyword, text.text)).encode()
 
 
 def parse_density(payload: bytes) -> Density | None:

@@ -24,7 +24,16 @@ from PIL import Image, UnidentifiedImageError
 
 from kmcodec.errors import LimitExceededError, PictureError
 from kmcodec.image import IndexedImage
-from kmcodec.metadata import Density, Metadata, Text, is_exif, is_rgb_profile, is_utf8, reset_orientation
+from kmcodec.metadata import (
+    Density,
+    Metadata,
+    Text,
+    is_exif,
+    is_rgb_profile,
+    is_text,
+    is_utf8,
+    reset_orientation,
+)
 from kmcodec.threads import Workers
 
 #: Pixels that a picture may have unless the caller says otherwise.
@@ -319,7 +328,11 @@ def _read_metadata(image: Image.Image) -> tuple[Metadata, tuple[str, ...]]:
         if not is_utf8(xmp):
             notes.append("its XMP data is not text, and is left out")
             xmp = None
-    metadata = Metadata(profile or None, exif, xmp or None, _read_texts(image), _read_density(image))
+    texts = _read_texts(image)
+    well_formed = tuple(text for text in texts if is_text(text))
+    if len(well_formed) < len(texts):
+        notes.append("a text is malformed, and is left out")
+    metadata = Metadata(profile or None, exif, xmp or None, well_formed, _read_density(image))
     return metadata, tuple(notes)
 
 
@@ -352,7 +365,7 @@ def _find_orientation(exif: bytes) -> int:
         return 0
 
 
-def _read_texts(image: Image.Image) -> tuple[Text, ...]:
+def _read_texts(image: Image.Image) -> list[Text]:
     texts = []
     for keyword, text in getattr(image, "text", {}).items():
         if keyword in (_XMP_KEYWORD, _RAW_EXIF_KEYWORD):
@@ -362,7 +375,7 @@ def _read_texts(image: Image.Image) -> tuple[Text, ...]:
     comment = image.info.get("comment")
     if comment and not texts:
         texts.append(Text("Comment", _to_text(comment).rstrip("\0")))
-    return tuple(text for text in texts if text.keyword and "\0" not in "".join(text))
+    return texts
 
 
 def _to_text(value: str | bytes) -> str:

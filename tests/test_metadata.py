@@ -114,6 +114,7 @@ def test_hostile_recipes_are_left_out(payload: bytes) -> None:
         Metadata(texts=(Text("", "a"),)),
         Metadata(texts=(Text("a", "b\0c"),)),
         Metadata(texts=(Text("a", "b", "é"),)),
+        Metadata(texts=(Text("a", "\ud800"),)),
         Metadata(density=Density(0, 1)),
         Metadata(density=Density(1, 2**32)),
         Metadata(recipe={"a": float("nan")}),
@@ -264,6 +265,18 @@ class TestHostile:
         assert (0, f"kmq: a.jpg: {note}\n") == (process.returncode, process.stderr.decode())
         assert b"" == succeed(tmp_path, "encode", "a.jpg", "-k", "4", "--force", "--quiet")
         assert 0 == kmcodec.KmqReader((tmp_path / "a.kmq").read_bytes()).header.sections_bytes
+
+    def test_malformed_texts_are_left_out(self, tmp_path: Path) -> None:
+        """A language that is none does not keep a picture from being encoded."""
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("Comment", "a", "\u00e9")
+        info.add_text("Title", "b")
+        save("PNG", tmp_path / "a.png", pnginfo=info)
+        picture = read_picture(tmp_path / "a.png")
+        assert ((Text("Title", "b"),), ("a text is malformed, and is left out",)) == (
+            picture.metadata.texts,
+            picture.notes,
+        )
 
     @pytest.mark.parametrize("count", [2, 0xFFFF])
     @pytest.mark.parametrize("offset", [8, 0xFFFFFFFF, 2**31])
