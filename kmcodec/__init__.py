@@ -11,6 +11,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from kmcodec.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from kmcodec.codec import decode, encode, open, read, write
     from kmcodec.container.reader import KmqReader
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from kmcodec.palettes import read_palette
     from kmcodec.quantize.quantizer import Iteration, quantize
     from kmcodec.report.measure import Report, report
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "COMPILED": "kernels",

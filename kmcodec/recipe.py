@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kmcodec import __version__
 from kmcodec.checks import check_colors
 from kmcodec.quantize.quantizer import quantize
+from kmcodec.version import __version__
 
 # What decides the palette where none is given; and what decides the indices, always.
 _SEARCH_OPTIONS = ("init", "effort")

@@ -23,7 +23,8 @@ ALLOWED = {
     "pictures": {"errors", "image", "metadata", "threads"},
     "quantize": {"checks", "image", "kernels", "threads"},
     "metadata": {"image"},
-    "recipe": {"", "checks", "quantize"},
+    "version": set(),
+    "recipe": {"checks", "quantize", "version"},
     "coding": {"errors", "image", "kernels"},
     "container": {"checks", "coding", "errors", "files", "image", "metadata", "threads"},
     "rows": {"errors"},
@@ -32,10 +33,21 @@ ALLOWED = {
     "palettes": {"container", "errors", "image", "pictures"},
     "report": {"checks", "container"},
     # The command line may use all.
-    "cli": {path.stem for path in PACKAGE.iterdir() if path.stem != "__main__"} | {""},
+    "cli": {path.stem for path in PACKAGE.iterdir() if path.stem != "__main__"},
     "__main__": {"cli"},
     # The public names come from everywhere.
-    "": {"codec", "container", "errors", "image", "kernels", "metadata", "palettes", "quantize", "report"},
+    "": {
+        "version",
+        "codec",
+        "container",
+        "errors",
+        "image",
+        "kernels",
+        "metadata",
+        "palettes",
+        "quantize",
+        "report",
+    },
 }
 
 

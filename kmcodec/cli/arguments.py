@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from kmcodec import __version__
+from kmcodec.version import __version__
 
 #: As in kmcodec.quantize, which would load NumPy; a test holds them together.
 INITS = ("split", "kmeans++", "random")
