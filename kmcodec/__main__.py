@@ -1,6 +1,6 @@
 """Run the command line as ``python -m kmcodec``."""
 
-from kmcodec.cli import main
+from kmcodec.cli import run_process
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_process()

@@ -6,6 +6,8 @@ Knows nothing of what is in them.
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import os
 import stat
 from collections.abc import Iterator
@@ -37,30 +39,39 @@ def open_atomically(path: str | os.PathLike[str], *, overwrite: bool) -> Iterato
     OSError
         If the file system refuses. After this and any other exception nothing is left behind.
     """
-    target = os.path.realpath(path)
+    name = os.fspath(path)
+    if name.endswith((os.sep, os.altsep or os.sep)):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
     try:
-        mode = os.stat(target).st_mode
+        mode = os.stat(name).st_mode
     except FileNotFoundError:
         mode = None
     if mode is not None and not stat.S_ISREG(mode):
         # A folder makes open raise the error that says so.
-        with open(target, "wb") as file:
+        with open(name, "wb") as file:
             yield file
         return
     if mode is not None and not overwrite:
-        raise FileExistsError(f"exists already: {os.fspath(path)}")
+        raise FileExistsError(errno.EEXIST, "exists already", name)
+    target = os.path.realpath(name)
     # Short, so that it is legal wherever the target's own name is; and hidden.
     temporary = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.part")
     try:
-        with open(temporary, "xb") as file:
+        # With permissions no wider than in the end.
+        with open(temporary, "xb", opener=functools.partial(os.open, mode=mode or 0o666)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:
             os.chmod(temporary, stat.S_IMODE(mode))
         _move(temporary, target, overwrite)
+    except OSError as error:
+        # What the user has heard of.
+        if error.filename in (None, temporary):
+            error.filename = name
+        raise
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(temporary)
 
 
@@ -78,5 +89,5 @@ def _move(temporary: str, target: str, overwrite: bool) -> None:
         except OSError:
             # A file system without hard links: all that can be done is to look once more.
             if os.path.lexists(target):
-                raise FileExistsError(f"exists already: {target}") from None
+                raise FileExistsError(errno.EEXIST, "exists already", target) from None
             os.replace(temporary, target)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from kmcodec.container.reader import KmqReader
 from kmcodec.errors import PaletteError
 from kmcodec.image import MAX_COLORS
 from kmcodec.pictures import load_palette
+
+# What comes from a pipe has no suffix.
+_HEX_LINE = re.compile(rb"#?(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{8})[ \t\r]*(?:\n|$)")
 
 
 def read_palette(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -51,7 +55,7 @@ def read_palette(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         colors = _parse_gpl(data)
     elif suffix == ".act":
         colors = _parse_act(data)
-    elif suffix in (".hex", ".txt"):
+    elif suffix in (".hex", ".txt") or _HEX_LINE.match(data):
         colors = _parse_hex(data)
     elif suffix == ".gpl":
         raise PaletteError("line 1: expected 'GIMP Palette'")

@@ -6,9 +6,11 @@ The only importer of tifffile, which comes with the extra kmcodec[tiff].
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from io import FileIO
 from typing import Any
 
 import numpy as np
@@ -48,11 +50,16 @@ def opening_rows(path: str | os.PathLike[str], measure: Callable[[], int | None]
     PictureError
         If it is damaged, or holds no picture of 8-bit samples.
     """
-    with open(path, "rb") as file:
+    # What is no file, such as a pipe, can be read once only.
+    if not os.path.isfile(path):
+        yield None
+        return
+    with open(path, "rb", buffering=0) as file:
         signature = file.read(8)
-    if signature.startswith(_NPY_SIGNATURE):
-        yield _open_npy(path)
-    elif signature[:4] in _TIFF_SIGNATURES:
+        if signature.startswith(_NPY_SIGNATURE):
+            yield _open_npy(file)
+            return
+    if signature[:4] in _TIFF_SIGNATURES:
         rows = _open_tiff(path, measure())
         try:
             yield rows
@@ -77,20 +84,72 @@ def _open_tiff(path: str | os.PathLike[str], n_pixels: int | None) -> TiffRows |
         raise
 
 
-def _open_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
+def _open_npy(file: FileIO) -> FlatRows:
+    file.seek(0)
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r")
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, is_fortran, dtype = read_header(file)
     except OSError:
         raise
     # A header that is damaged is evaluated in several ways, each with errors of its own.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"not readable as .npy: {reason}") from error
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (3, 4) or array.size == 0:
+    if dtype != np.uint8 or len(shape) != 3 or shape[2] not in (3, 4) or is_fortran or 0 in shape:
+        order = ", in the order of Fortran" if is_fortran else ""
         raise PictureError(
-            f"an array must be uint8 of shape (height, width, 3 or 4), found {array.dtype} {array.shape}"
+            f"an array must be uint8 of shape (height, width, 3 or 4), found {dtype} {shape}{order}"
         )
-    return array
+    return FlatRows(file, file.tell(), shape, dtype)
+
+
+class FlatRows:
+    """Give rows that are stored one after another, as they are.
+
+    They are read, and not mapped: a file that shrinks under a map kills the process.
+
+    Parameters
+    ----------
+    file : FileIO
+        Stays open as long as rows are read, and is not closed.
+    offset : int
+        Byte at which row 0 begins.
+    shape : tuple of int
+        Height, width and samples.
+    dtype : dtype
+
+    Raises
+    ------
+    PictureError
+        If the file is too short.
+    """
+
+    def __init__(self, file: FileIO, offset: int, shape: tuple[int, ...], dtype: Any) -> None:
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        self._file, self._offset = file, offset
+        self._row_bytes = math.prod(shape[1:]) * self.dtype.itemsize
+        size = file.seek(0, os.SEEK_END)
+        if size < offset + shape[0] * self._row_bytes:
+            raise PictureError(
+                f"the file ends too early: {offset + shape[0] * self._row_bytes} bytes expected, found {size}"
+            )
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Return rows as an array of shape (rows, width, samples)."""
+        start, stop, _ = rows.indices(self.shape[0])
+        block = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        target = block.reshape(-1).view(np.uint8).data
+        self._file.seek(self._offset + start * self._row_bytes)
+        while len(target):
+            n = self._file.readinto(target)
+            if not n:
+                raise PictureError("the file has become shorter")
+            target = target[n:]
+        return block
 
 
 class TiffRows:
@@ -114,9 +173,6 @@ class TiffRows:
 
     dtype = np.dtype(np.uint8)
 
-    # Pages that have been read can be let go of here.
-    mapped: NDArray[Any] | None = None
-
     def __init__(self, path: str | os.PathLike[str]) -> None:
         import tifffile
 
@@ -132,9 +188,13 @@ class TiffRows:
             # Rows of a strip or tile; the band of segments that was read last, since blocks cut through them.
             self._band_rows = page.tilelength or page.rowsperstrip
             self._band: tuple[int, NDArray[np.uint8]] = (-1, np.empty(0, np.uint8))
+            self._flat: FlatRows | None = None
             if page.is_memmappable:
                 # Stored as one piece, which may be too large for a band.
-                self.mapped = tifffile.memmap(path, page=0, mode="r").reshape(*self.shape[:2], -1)
+                file = stack.enter_context(open(path, "rb", buffering=0))
+                shape = (*self.shape[:2], page.samplesperpixel)
+                dtype = np.dtype(self._file.byteorder + page.dtype.char)
+                self._flat = FlatRows(file, page.dataoffsets[0], shape, dtype)
             elif self._band_rows * page.imagewidth > _MOST_PIXELS:
                 raise PictureError("its strips or tiles are too large")
             else:
@@ -152,8 +212,8 @@ class TiffRows:
         PictureError
             If it is damaged.
         """
-        if self.mapped is not None:
-            return self._convert(self.mapped[rows])
+        if self._flat is not None:
+            return self._convert(self._flat[rows])
         start, stop, _ = rows.indices(self.shape[0])
         block = np.empty((stop - start, *self.shape[1:]), np.uint8)
         for number in range(start // self._band_rows, -(-stop // self._band_rows)):
@@ -193,7 +253,7 @@ class TiffRows:
 
     def _convert(self, samples: NDArray[Any]) -> NDArray[np.uint8]:
         """Return samples, shape (rows, columns, 1, 3 or 4), as 8-bit RGB with straight alpha."""
-        if samples.dtype == np.uint16:
+        if samples.dtype.itemsize == 2:
             samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
         if self._page.photometric == 0:
             # White is zero.

@@ -145,7 +145,6 @@ def _read_blocks(rows: Rows, name: str, tell: OnProgress) -> Iterator[NDArray[np
 def _release(rows: Rows) -> None:
     """Let go of the pages of a memory map that have been read, which else pile up in this process."""
     # Only where nothing written to them could be lost.
-    array = getattr(rows, "mapped", rows)
-    pages: Any = getattr(array, "_mmap", None)
-    if isinstance(array, np.memmap) and array.mode == "r" and hasattr(pages, "madvise"):
+    pages: Any = getattr(rows, "_mmap", None)
+    if isinstance(rows, np.memmap) and rows.mode == "r" and hasattr(pages, "madvise"):
         pages.madvise(mmap.MADV_DONTNEED)

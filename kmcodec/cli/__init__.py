@@ -12,10 +12,22 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
 from kmcodec.cli.arguments import build_parser
-from kmcodec.cli.failures import CommandError, UsageError
+from kmcodec.cli.failures import CommandError, UsageError, tell
+
+
+def run_process() -> NoReturn:
+    """Run a command with the arguments of the process, and end the process."""
+    # Nothing here needs the threads of NumPy's linear algebra, which take most of the time of a start.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    status = main()
+    # All is done: an interrupt would only be told in Python's own words.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,45 +44,87 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     _prepare_streams()
-    parser = build_parser()
-    options = parser.parse_args(arguments)
+    status = _report_failures(lambda: _run(arguments))
+    # What is still buffered may fail, too.
+    return _report_failures(lambda: _flush(status))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    with _dying_at_once():
+        parser = build_parser()
+        options = parser.parse_args(arguments)
+        # Imported late: --help and --version do not wait for NumPy.
+        command = importlib.import_module(f"kmcodec.cli.{options.command}")
     try:
-        with _dying_at_once():
-            # Imported late: --help and --version do not wait for NumPy.
-            command = importlib.import_module(f"kmcodec.cli.{options.command}")
-        status = command.run(options)
-        sys.stdout.flush()
+        with _terminated_in_order():
+            return int(command.run(options))
     except UsageError as error:
         parser.error(str(error))
+
+
+def _flush(status: int) -> int:
+    sys.stdout.flush()
+    return status
+
+
+def _report_failures(work: Callable[[], int]) -> int:
+    """Return the exit status of work; where it fails, that of the failure, which is told in one line."""
+    try:
+        return work()
+    except SystemExit as end:
+        # Of argparse, or of a signal.
+        return end.code if isinstance(end.code, int) else 0
     except CommandError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        # Whatever is still buffered has nowhere to go; without this, Python complains at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return _fail("standard output: closed by its reader")
     except OSError as error:
+        _give_up_output()
         return _fail(f"standard output: {error.strerror or error}")
     except MemoryError:
         return _fail("not enough memory")
     except KeyboardInterrupt:
         _fail("interrupted")
         return 130
-    return int(status)
+
+
+def _give_up_output() -> None:
+    """Let what is still buffered go nowhere; without this, Python complains at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
 def _dying_at_once() -> Iterator[None]:
     """Let Ctrl-C end the process without a word: NumPy answers it with a long ImportError."""
-    try:
-        previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    except ValueError:
-        # Not in the main thread, where no signal arrives either.
+    with _handling({signal.SIGINT: signal.SIG_DFL}):
+        yield
+
+
+@contextlib.contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """Let other signals that end a process leave no temporary file behind."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    names = ("SIGTERM", "SIGHUP")
+    with _handling({getattr(signal, name): end for name in names if hasattr(signal, name)}):
+        yield
+
+
+@contextlib.contextmanager
+def _handling(handlers: dict[int, Any]) -> Iterator[None]:
+    """Handle signals in this way, in the main thread; in others none arrive."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _prepare_streams() -> None:
@@ -85,5 +139,5 @@ def _prepare_streams() -> None:
 
 
 def _fail(message: str) -> int:
-    print(f"kmq: {message}", file=sys.stderr)
+    tell(message)
     return 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmcodec.cli import inputs, outputs
-from kmcodec.cli.failures import CommandError, naming, show_path
+from kmcodec.cli.failures import CommandError, naming, show_path, tell
 from kmcodec.cli.progress import Progress
 from kmcodec.container.layout import Header
 from kmcodec.container.parts import check_limit
@@ -26,6 +25,9 @@ from kmcodec.threads import Workers
 
 # Pixels of a picture that is decoded in memory: that is faster, and the PNG smaller.
 _FEW_PIXELS = 1 << 25
+
+# Pixels that are written at a time, where a file does not say it by its strips.
+_BLOCK_PIXELS = 1 << 20
 
 # Runs of rows that are named in a message.
 _MOST_NAMED = 8
@@ -79,10 +81,14 @@ def _salvage(source: Any, options: argparse.Namespace, output: str, format_name:
     header, metadata = salvager.header, Metadata.from_sections(salvager.sections)
     rows: dict[str, list[tuple[int, int]]] = {"intact": [], "unchecked": [], "lost": []}
 
+    step = max(1, _BLOCK_PIXELS // header.width)
+
     def watch(runs: Iterator[Run]) -> Iterator[NDArray[np.uint8]]:
         for run in runs:
             add_run(rows[run.state], run.start, run.stop)
-            yield run.pixels
+            # Of what is missing, one run may be nearly all of the picture.
+            for start in range(0, len(run.pixels), step):
+                yield run.pixels[start : start + step]
 
     if options.region is None and _is_streamed(header, format_name):
         _stream(watch(salvager.runs()), header, None, metadata, options, output, format_name)
@@ -100,7 +106,7 @@ def _salvage(source: Any, options: argparse.Namespace, output: str, format_name:
     if rows["unchecked"]:
         found.append(f"unchecked {_name_rows(rows['unchecked'])}")
     summary = "; ".join(found) or "no row is lost"
-    print(f"kmq: {show_path(options.input)}: damaged: {summary} ({salvager.faults[0]})", file=sys.stderr)
+    tell(f"{show_path(options.input)}: damaged: {summary} ({salvager.faults[0]})")
     return 1
 
 
@@ -176,4 +182,4 @@ def _stream(
         array_header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, array_header)
         for block in watch(progress):
-            file.write(block.data)
+            file.write(np.ascontiguousarray(block).data)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from kmcodec.cli import inputs, outputs
-from kmcodec.cli.failures import UsageError, naming, show_path
+from kmcodec.cli.failures import UsageError, naming, show_path, tell
 from kmcodec.cli.progress import Progress
 from kmcodec.codec import encode
 from kmcodec.container.layout import Header
@@ -34,7 +33,8 @@ _FEW_PIXELS = 64 * 64
 
 def run(options: argparse.Namespace) -> int:
     """Encode a picture."""
-    output = outputs.resolve(options.output, options.input, ".kmq", force=options.force)
+    others = [options.palette] if options.palette is not None else []
+    output = outputs.resolve(options.output, options.input, ".kmq", force=options.force, others=others)
     if options.json and output == "-":
         raise UsageError("--json and an output of - both ask for standard output")
     keep, n_colors = _check_palette_options(options)
@@ -114,10 +114,9 @@ def _encode_rows(
 
 def _warn_of_slowness(options: argparse.Namespace, shape: tuple[int, ...]) -> None:
     if not (COMPILED or options.quiet) and shape[0] * shape[1] > _FEW_PIXELS:
-        print(
-            "kmq: this will be slow: the kernels were not compiled when kmcodec was installed"
-            " (is there a C compiler?)",
-            file=sys.stderr,
+        tell(
+            "this will be slow: the kernels were not compiled when kmcodec was installed"
+            " (is there a C compiler?)"
         )
 
 
@@ -127,7 +126,7 @@ def _choose_metadata(options: argparse.Namespace, picture: Picture | None) -> Me
         return None
     if not options.quiet:
         for note in picture.notes:
-            print(f"kmq: {show_path(options.input)}: {note}", file=sys.stderr)
+            tell(f"{show_path(options.input)}: {note}")
     return picture.metadata
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,4 +37,14 @@ def show_path(path: str) -> str:
     """Return a path for a message of one line."""
     if path == "-":
         return "standard input"
-    return path if os.fsencode(path).decode(errors="replace").isprintable() else repr(path)
+    is_plain = path and os.fsencode(path).decode(errors="replace").isprintable()
+    return path if is_plain else repr(path)
+
+
+def tell(message: str) -> None:
+    """Print a line on standard error; where that takes nothing, the exit status has to do."""
+    try:
+        print(f"kmq: {message}", file=sys.stderr, flush=True)
+    except OSError:
+        # What is still buffered would end the process with an error of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -12,7 +12,7 @@ from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
 from kmcodec.files import open_atomically
 
 
-def resolve(output: str | None, source: str, suffix: str, *, force: bool) -> str:
+def resolve(output: str | None, source: str, suffix: str, *, force: bool, others: Iterable[str] = ()) -> str:
     """Return the output's path, "-" for standard output, and check it before any work is done.
 
     Parameters
@@ -25,29 +25,34 @@ def resolve(output: str | None, source: str, suffix: str, *, force: bool) -> str
         Such as ".kmq".
     force : bool
         Whether an existing file may be replaced.
+    others : iterable of str
+        Other inputs.
     """
     if output is None:
         output = "-" if source == "-" else os.path.splitext(source)[0] + suffix
     if output == "-":
         if sys.stdout.isatty():
             raise UsageError("this would write binary data to the terminal; name a file with -o")
-        return output
-    if (
-        source != "-"
-        and os.path.exists(output)
-        and os.path.exists(source)
-        and os.path.samefile(output, source)
-    ):
-        raise UsageError(f"{show_path(output)} is the input itself")
-    check(output, force=force)
+        if sys.stdout.name == os.devnull:
+            raise CommandError("standard output: is closed")
+    else:
+        check(output, [source, *others], force=force)
     return output
 
 
-def check(path: str, *, force: bool) -> None:
-    """Raise CommandError if path can be seen to be no place for an output."""
+def check(path: str, sources: Iterable[str], *, force: bool) -> None:
+    """Raise an error if path can be seen to be no place for an output, or is one of the inputs."""
+    for source in sources:
+        if (
+            source != "-"
+            and os.path.isfile(path)
+            and os.path.exists(source)
+            and os.path.samefile(path, source)
+        ):
+            raise UsageError(f"{show_path(path)} is the input itself")
     if os.path.isfile(path) and not force:
         raise CommandError(f"{show_path(path)}: exists already; --force replaces it")
-    if os.path.isdir(path):
+    if os.path.isdir(path) or path.endswith((os.sep, os.altsep or os.sep)):
         raise CommandError(f"{show_path(path)}: is a folder")
     if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         raise CommandError(f"{show_path(path)}: its folder does not exist")

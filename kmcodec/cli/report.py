@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("only one of ORIGINAL and IN.kmq can be standard input")
     drawing = options.side_by_side
     if drawing is not None:
-        outputs.check(drawing, force=options.force)
+        outputs.check(drawing, [options.original, options.input], force=options.force)
     with naming(options.original):
         source = inputs.read_picture_file(options.original)
         original = load_picture(io.BytesIO(source))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from kmcodec.cli import inputs
-from kmcodec.cli.failures import CommandError, naming, show_path
+from kmcodec.cli.failures import CommandError, naming, show_path, tell
 from kmcodec.container.reader import KmqReader
 
 
@@ -18,7 +17,7 @@ def run(options: argparse.Namespace) -> int:
             with inputs.opening_kmq(path, max_pixels=None) as source, naming(path):
                 KmqReader(source, max_pixels=None).verify()
         except CommandError as error:
-            print(f"kmq: {error}", file=sys.stderr)
+            tell(str(error))
             status = 1
         else:
             print(f"{show_path(path)}: intact")

@@ -24,7 +24,7 @@ from kmcodec.kernels import bits as kernel
 # first-level cache of a processor.
 _MAX_PAIRED_BITS = 6
 
-# Pixels of a row of _fill.
+# Pixels of a row of fill.
 _FILL_PIXELS = 1 << 12
 
 # Indices that check_payload has in memory at a time.
@@ -147,7 +147,7 @@ def unpack_to_pixels(
     index_bits = (n_colors - 1).bit_length()
     n_indices = len(pixels) // channels
     if index_bits == 0:
-        _fill(pixels, palette[0])
+        fill(pixels, palette[0])
         return
     source = np.frombuffer(payload, np.uint8)
     groups = n_indices // 8
@@ -176,8 +176,8 @@ def unpack_to_pixels(
         pixels[8 * groups * channels :] = palette[rest].reshape(-1)
 
 
-def _fill(pixels: NDArray[np.uint8], color: NDArray[np.uint8]) -> None:
-    """Fill pixels with one colour, in rows long enough to be copied as fast as memory allows."""
+def fill(pixels: NDArray[np.uint8], color: NDArray[np.uint8]) -> None:
+    """Fill pixels, shape (n,), with one colour, in rows long enough to be copied as fast as memory allows."""
     row = np.tile(color, _FILL_PIXELS)
     whole = len(pixels) // len(row) * len(row)
     pixels[:whole].reshape(-1, len(row))[:] = row

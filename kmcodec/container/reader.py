@@ -17,8 +17,9 @@ from kmcodec.image import IndexedImage, Indices, Section, empty_indices
 from kmcodec.metadata import Metadata
 from kmcodec.threads import Workers, cut_range
 
-# Pixels that are worth a thread.
+# Pixels that are worth a thread; and those of a strip, in the midst of all.
 _LEAST_PIXELS = 1 << 20
+_LEAST_STRIP_PIXELS = 1 << 14
 
 
 class KmqReader:
@@ -153,6 +154,11 @@ class KmqReader:
         """
         header = self.header
         pixels = np.empty((header.height, header.width, header.channels), np.uint8)
+        if header.index_bits == 0:
+            # At once: there may be as many strips as rows.
+            self.verify(threads=threads)
+            packed.fill(pixels.reshape(-1), self.palette[0])
+            return pixels
 
         def unpack(number: int, payload: bytes | memoryview) -> None:
             first_row = number * header.strip_rows
@@ -252,8 +258,10 @@ class KmqReader:
             for number in range(*run):
                 take(number, parts.read_strip(self._source, self.header, number))
 
-        with Workers(threads) as workers:
-            least = -(-_LEAST_PIXELS // (self.header.strip_rows * self.width))
+        strip_pixels = self.header.strip_rows * self.width
+        # Small strips are mostly work for the interpreter, in which threads would wait for each other.
+        with Workers(threads if strip_pixels >= _LEAST_STRIP_PIXELS else 1) as workers:
+            least = -(-_LEAST_PIXELS // strip_pixels)
             workers.map(read_run, cut_range(self.header.strip_count, workers.count, least))
 
 

@@ -30,7 +30,7 @@ class Run(NamedTuple):
     state : str
         "intact"; "unchecked", where the file ends before the strip's checksum; or "lost".
     pixels : ndarray, shape (stop - start, width, 3) or (stop - start, width, 4), uint8
-        Of lost rows, the fill.
+        Of lost rows, the fill. May be read-only, and not contiguous.
     """
 
     start: int
@@ -110,12 +110,16 @@ class Salvager:
             try:
                 check()
             except KmqFormatError as error:
-                self.faults.append(error)
+                self._add_fault(error)
 
     def runs(self) -> Iterator[Run]:
-        """Yield all rows from the top, in runs of at most a strip."""
+        """Yield all rows from the top: a strip at a time, and those of which the file has nothing at once."""
         header = self.header
-        for number in range(header.strip_count):
+        stored_bytes = header.payload_bytes(0) + layout.CRC_BYTES
+        there = min(
+            max(0, -(-(self._source.size - header.strips_offset) // stored_bytes)), header.strip_count
+        )
+        for number in range(there):
             start = number * header.strip_rows
             stop = start + header.rows_of_strip(number)
             end = header.strip_offset(number) + header.payload_bytes(number) + layout.CRC_BYTES
@@ -128,8 +132,14 @@ class Salvager:
                     pixels = self._unpack(payload, stop - start)
                 yield Run(start, stop, "intact", pixels)
             except KmqFormatError as error:
-                self.faults.append(error)
+                self._add_fault(error)
                 yield self._lose(start, stop)
+        if there < header.strip_count:
+            yield self._lose(there * header.strip_rows, header.height)
+
+    def _add_fault(self, error: KmqFormatError) -> None:
+        # Without its traceback, which would keep all that the failing calls had in hand.
+        self.faults.append(error.with_traceback(None))
 
     def _read_sections(self) -> None:
         self.sections = parts.read_sections(self._source, self.header)
@@ -149,24 +159,34 @@ class Salvager:
                 header.strip_offset(number), packed.count_bytes(n_indices, header.index_bits)
             )
             try:
-                indices = packed.unpack_run(data, 0, n_indices, header.index_bits, header.last_index)
+                yield Run(start, start + rows, "unchecked", self._unpack_run(data, rows))
             except PayloadError:
                 rows = 0
-            else:
-                pixels = self.palette[indices].reshape(rows, header.width, header.channels)
-                yield Run(start, start + rows, "unchecked", pixels)
         if start + rows < stop:
             yield self._lose(start + rows, stop)
 
     def _unpack(self, payload: bytes | memoryview, rows: int) -> NDArray[np.uint8]:
+        if self.header.index_bits == 0:
+            return self._repeat(self.palette[0], rows)
         pixels = np.empty((rows, self.header.width, self.header.channels), np.uint8)
         packed.unpack_to_pixels(payload, self.palette, pixels.reshape(-1))
         return pixels
 
+    def _unpack_run(self, data: bytes | memoryview, rows: int) -> NDArray[np.uint8]:
+        """Return rows of which the padding and the checksum are missing."""
+        header = self.header
+        if header.index_bits == 0:
+            return self._repeat(self.palette[0], rows)
+        n_indices = rows * header.width
+        indices = packed.unpack_run(data, 0, n_indices, header.index_bits, header.last_index)
+        return self.palette[indices].reshape(rows, header.width, header.channels)
+
     def _lose(self, start: int, stop: int) -> Run:
-        pixels = np.empty((stop - start, self.header.width, self.header.channels), np.uint8)
-        pixels[:] = self._fill
-        return Run(start, stop, "lost", pixels)
+        return Run(start, stop, "lost", self._repeat(self._fill, stop - start))
+
+    def _repeat(self, color: NDArray[np.uint8], rows: int) -> NDArray[np.uint8]:
+        """Return rows of one colour, in no memory: the file may have claimed any number of them."""
+        return np.broadcast_to(color, (rows, self.header.width, self.header.channels))
 
 
 def salvage(

@@ -81,6 +81,7 @@ class KmqWriter:
         area = layout.build_sections(tuple(sections))
         last_index, has_alpha = len(colors) - 1, colors.shape[1] == 4
         self.header = layout.Header(width, height, last_index, has_alpha, strip_rows, len(area))
+        self._is_valid = True
         self._rows = 0
         self._written_strips = 0
         # Rows of a strip that is not complete; made when there are any.
@@ -112,7 +113,7 @@ class KmqWriter:
         OSError
             If the file cannot be moved into place.
         ValueError
-            If rows are missing; there is no file then.
+            If rows are missing, or could not be written; there is no file then.
         """
         self._stack.close()
 
@@ -132,18 +133,21 @@ class KmqWriter:
             If it is not such an array, an index is not below K, or the picture has not so many rows.
         """
         indices = self._check_rows(indices)
-        strip_rows = self.header.strip_rows
+        # Not valid again if writing fails: then the file is not what it should be.
+        self._is_valid, was_valid = False, self._is_valid
         self._rows += len(indices)
         is_end = self._rows == self.header.height
         if self._pending_rows:
             indices = self._keep(indices)
-            if self._pending_rows == strip_rows or (is_end and len(indices) == 0):
+            if self._pending_rows == self.header.strip_rows or (is_end and len(indices) == 0):
                 self._write_strips(self._pending[: self._pending_rows])
                 self._pending_rows = 0
         # Whole strips, and the last one of the picture, need not be copied.
+        strip_rows = self.header.strip_rows
         end = len(indices) if is_end else len(indices) // strip_rows * strip_rows
         self._write_strips(indices[:end])
         self._keep(indices[end:])
+        self._is_valid = was_valid
 
     def _keep(self, indices: Indices) -> Indices:
         """Keep as many rows as belong to the strip that is begun; return the others."""
@@ -193,6 +197,8 @@ class KmqWriter:
         self._written_strips += count
 
     def _check_complete(self, exception: type[BaseException] | None, *_: object) -> None:
+        if exception is None and not self._is_valid:
+            raise ValueError("rows could not be written: the file is not complete")
         if exception is None and self._rows < self.header.height:
             raise ValueError(f"the picture has {self.header.height} rows, found {self._rows} only")
 
