@@ -96,7 +96,7 @@ def decode(
     LimitExceededError
         If the picture has too many pixels.
     TypeError
-        If data is not bytes-like.
+        If data is neither bytes-like nor a file object.
     """
     return KmqReader(data, max_pixels=max_pixels).pixels(threads=threads)
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from kmcodec.checks import check_integer
 from kmcodec.image import Section
 
 _ICC_PROFILE = b"iccp"
@@ -83,7 +84,7 @@ class Metadata:
     icc_profile : bytes or None
         A profile for RGB colours.
     exif : bytes or None
-        Beginning with the header of TIFF; its orientation is 1, or absent.
+        Beginning with the header of TIFF. Its orientation is stored as 1: the picture is upright.
     xmp : bytes or None
         UTF-8.
     texts : tuple of Text
@@ -121,7 +122,7 @@ class Metadata:
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             If something cannot be stored.
         """
         sections = []
@@ -131,16 +132,19 @@ class Metadata:
             (_XMP, self.xmp, is_utf8, "XMP in UTF-8"),
         ):
             if payload is not None:
+                if not isinstance(payload, bytes):
+                    raise TypeError(f"metadata must be bytes, found {type(payload).__name__}")
                 if not is_valid(payload):
                     raise ValueError(f"not {kind}: {payload[:16]!r}...")
-                sections.append(Section(type_, payload))
+                # The picture is upright, whatever it was before.
+                sections.append(Section(type_, reset_orientation(payload) if type_ == _EXIF else payload))
         sections += [Section(_TEXT, _build_text(text)) for text in self.texts]
         if self.density is not None:
-            x, y, is_per_metre = self.density
-            if not (1 <= x <= _U32_MAX and 1 <= y <= _U32_MAX):
-                raise ValueError(f"a density must be in 1..{_U32_MAX}, found {x!r}, {y!r}")
-            sections.append(Section(_DENSITY, _DENSITY_FIELDS.pack(x, y, is_per_metre)))
+            x, y = (check_integer("a density", side, 1, _U32_MAX) for side in self.density[:2])
+            sections.append(Section(_DENSITY, _DENSITY_FIELDS.pack(x, y, bool(self.density[2]))))
         if self.recipe is not None:
+            if not isinstance(self.recipe, Mapping):
+                raise TypeError(f"a recipe must be a mapping, found {type(self.recipe).__name__}")
             text = json.dumps(self.recipe, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
             sections.append(Section(_RECIPE, text.encode()))
         return tuple(sections)
@@ -212,6 +216,9 @@ def is_text(text: Text) -> bool:
 
 
 def _build_text(text: Text) -> bytes:
+    text = Text(*text)
+    if not all(isinstance(part, str) for part in text):
+        raise TypeError(f"a text must be of str, found {text!r}")
     if not is_text(text):
         raise ValueError(f"a text has a keyword, a language in ASCII and no zero bytes, found {text!r}")
     return "\0".join((text.keyword, text.language, text.translated_keyword, text.text)).encode()

@@ -36,6 +36,9 @@ from kmcodec.metadata import (
 )
 from kmcodec.threads import Workers
 
+# Pixels that are worked on at a time.
+_BLOCK_PIXELS = 1 << 20
+
 #: Pixels that a picture may have unless the caller says otherwise.
 DEFAULT_MAX_PIXELS = 1 << 28
 
@@ -195,21 +198,23 @@ def _open_image(source: BinaryIO) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
         # What Pillow warns of (odd metadata, sizes) either does not matter here or is checked.
         warnings.simplefilter("ignore")
+        # Some plugins look at the limit again when they load pixels.
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(source)
+            yield Image.open(source)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-        yield image
 
 
 def _to_array(image: Image.Image, source: BinaryIO) -> NDArray[np.uint8]:
     if _rawmodes(image) and image.mode in ("L", "LA", "RGB", "RGBA"):
-        return _reduce(_load_wide(image, source))
+        return _load_wide(image, source)
     transparency = image.info.get("transparency")
+    # Pillow turns over inks of 8 bits where white is zero, but not those of 16.
+    is_negative = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC_TAG) == 0  # type: ignore[attr-defined]
     image = _transpose(image)
     if image.mode.startswith("I"):
-        return _reduce(_wide_grey(image, transparency))
+        return _reduce(_wide_grey(image, transparency, is_negative=is_negative))
     if image.mode == "F":
         raise PictureError("floating-point samples have no known range")
     if image.mode == "LAB":
@@ -221,7 +226,12 @@ def _transpose(image: Image.Image) -> Image.Image:
     # Imported here: reading a palette or writing a PNG does without.
     from PIL import ImageOps
 
-    return ImageOps.exif_transpose(image)
+    # Damage to the pixels is found now; what else goes wrong is the metadata's fault, and harms no pixel.
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image.copy()
 
 
 def _rawmode(tile: tuple[object, ...]) -> str:
@@ -235,8 +245,8 @@ def _rawmodes(image: Image.Image) -> list[str]:
     return [_rawmode(tile) for tile in tiles if _rawmode(tile)[-3:] in _OTHER_ORDER]
 
 
-def _load_wide(image: Image.Image, source: BinaryIO) -> NDArray[np.uint16]:
-    """Return all 16 bits of a picture of which Pillow keeps the high 8; shape (height, width, 3 or 4)."""
+def _load_wide(image: Image.Image, source: BinaryIO) -> NDArray[np.uint8]:
+    """Return a picture of 16 bits, of which Pillow cuts off 8, rounded; shape (height, width, 3 or 4)."""
     rawmode = _rawmodes(image)[0]
     transparency = image.info.get("transparency")
     if rawmode == "LA;16B":
@@ -244,17 +254,29 @@ def _load_wide(image: Image.Image, source: BinaryIO) -> NDArray[np.uint16]:
         # There is no public way to change the mode before the pixels are decoded.
         image._mode = "RGBA"  # noqa: SLF001
         _set_rawmode(image, rawmode, "RGBA")
-        both = np.asarray(_transpose(image)).astype(np.uint16)
-        grey, alpha = both[:, :, 0] << 8 | both[:, :, 1], both[:, :, 2] << 8 | both[:, :, 3]
-        return np.dstack([grey, grey, grey, alpha])
-    high = np.asarray(_transpose(image)).astype(np.uint16)
+        both = np.asarray(_transpose(image))
+        # Grey thrice, then alpha.
+        return _join_bytes(both[:, :, [0, 0, 0, 2]], both[:, :, [1, 1, 1, 3]], None)
+    high = np.asarray(_transpose(image))
     with _open_image(source) as again:
         _set_rawmode(again, rawmode, rawmode[:-3] + _OTHER_ORDER[rawmode[-3:]])
-        wide: NDArray[np.uint16] = high << 8 | np.asarray(_transpose(again))
-    if isinstance(transparency, tuple) and wide.shape[2] == 3:
-        opaque = (wide != np.array(transparency)).any(axis=2)
-        wide = np.dstack([wide, opaque * np.uint16(65535)])
-    return wide
+        low = np.asarray(_transpose(again))
+    return _join_bytes(high, low, transparency)
+
+
+def _join_bytes(high: NDArray[np.uint8], low: NDArray[np.uint8], transparency: object) -> NDArray[np.uint8]:
+    """Return samples, given as their high and their low bytes, rounded to 8 bits; in little memory."""
+    height, width, channels = high.shape
+    has_key = isinstance(transparency, tuple) and channels == 3
+    joined = np.empty((height, width, 4 if has_key else channels), np.uint8)
+    step = max(1, _BLOCK_PIXELS // width)
+    for top in range(0, height, step):
+        rows = slice(top, top + step)
+        wide: NDArray[np.uint16] = high[rows].astype(np.uint16) << np.uint16(8) | low[rows]
+        joined[rows, :, :channels] = _reduce(wide)
+        if has_key:
+            joined[rows, :, 3] = (wide != np.array(transparency)).any(axis=2) * np.uint8(255)
+    return joined
 
 
 def _set_rawmode(image: Image.Image, old: str, new: str) -> None:
@@ -267,12 +289,14 @@ def _set_rawmode(image: Image.Image, old: str, new: str) -> None:
     image.tile = tiles  # type: ignore[attr-defined]
 
 
-def _wide_grey(image: Image.Image, transparency: object) -> NDArray[np.uint16]:
+def _wide_grey(image: Image.Image, transparency: object, *, is_negative: bool) -> NDArray[np.uint16]:
     """Return a grey picture of 16 bits (or of 32 that hold no more) as RGB or RGBA."""
     grey = np.asarray(image)
     if grey.min() < 0 or grey.max() > 65535:
         raise PictureError("32-bit samples have no known range")
     grey = grey.astype(np.uint16)
+    if is_negative:
+        grey = 65535 - grey
     channels = [grey, grey, grey]
     if isinstance(transparency, int):
         channels.append((grey != transparency) * np.uint16(65535))
@@ -293,6 +317,9 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
     assert converted is not None
     return converted
 
+
+# Of TIFF; 0 where white is zero.
+_PHOTOMETRIC_TAG = 262
 
 # Texts of PNG that hold what has a place of its own.
 _XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -315,7 +342,10 @@ def _read_metadata(image: Image.Image) -> tuple[Metadata, tuple[str, ...]]:
     if profile and not is_rgb_profile(profile):
         notes.append("its colour profile is not one for RGB, and is left out")
         profile = None
-    exif = _read_exif(image)
+    try:
+        exif = _read_exif(image)
+    except Exception:
+        exif = b""
     if exif is not None:
         exif = reset_orientation(exif)
         if not is_exif(exif) or _find_orientation(exif) != 1:
@@ -341,7 +371,7 @@ def _read_exif(image: Image.Image) -> bytes | None:
     if exif:
         return bytes(exif).removeprefix(_EXIF_MARK)
     if _RAW_EXIF_KEYWORD in image.info:
-        # In hexadecimal, below a name and a length; image.load has taken it apart already without error.
+        # In hexadecimal, below a name and a length.
         lines = str(image.info[_RAW_EXIF_KEYWORD]).split("\n")
         return bytes.fromhex("".join(lines[3:])).removeprefix(_EXIF_MARK)
     if image.format != "TIFF":
@@ -411,9 +441,9 @@ def _read_density(image: Image.Image) -> Density | None:
     return Density(x, y, is_per_metre) if 0 < x < 2**32 and 0 < y < 2**32 else None
 
 
-# Of PNG: signature and IHDR; characters of a keyword, which is Latin-1.
+# Of PNG: signature and IHDR; keywords, which are Latin-1, with single blanks between words.
 _PNG_HEADER_END = 8 + 25
-_LONGEST_KEYWORD = 79
+_KEYWORD = re.compile(r"(?=.{1,79}\Z)[!-~\xa1-\xff]+(?: [!-~\xa1-\xff]+)*")
 _LARGEST_PNG_SIDE = 2**31 - 1
 _LARGEST_CHUNK = 1 << 24
 
@@ -480,7 +510,7 @@ def _to_arguments(metadata: Metadata) -> dict[str, Any]:
     """Return metadata as arguments of Image.save, of which each format takes those that it knows."""
     arguments: dict[str, Any] = {"icc_profile": metadata.icc_profile, "xmp": metadata.xmp}
     if metadata.exif is not None:
-        arguments["exif"] = _EXIF_MARK + metadata.exif
+        arguments["exif"] = _EXIF_MARK + reset_orientation(metadata.exif)
     if metadata.density is not None and metadata.density.is_per_metre:
         arguments["dpi"] = tuple(value * _METRES_PER_INCH for value in metadata.density[:2])
     for text in metadata.texts:
@@ -497,7 +527,7 @@ def _encode_png(image: Image.Image, metadata: Metadata) -> bytes:
     if metadata.xmp is not None:
         info.add_itxt(_XMP_KEYWORD, metadata.xmp.decode())
     for text in metadata.texts:
-        if not (_is_latin(text.keyword) and len(text.keyword) <= _LONGEST_KEYWORD):
+        if not _KEYWORD.fullmatch(text.keyword):
             # There is no place for it.
             continue
         if text.language or text.translated_keyword or not _is_latin(text.text):
@@ -505,7 +535,8 @@ def _encode_png(image: Image.Image, metadata: Metadata) -> bytes:
         else:
             info.add_text(text.keyword, text.text)
     buffer = io.BytesIO()
-    image.encoderinfo = {"pnginfo": info, "icc_profile": metadata.icc_profile, "exif": metadata.exif}
+    exif = None if metadata.exif is None else reset_orientation(metadata.exif)
+    image.encoderinfo = {"pnginfo": info, "icc_profile": metadata.icc_profile, "exif": exif}
     image.encoderconfig = ()
     Image.SAVE["PNG"](image, buffer, "")
     if metadata.density is not None:

@@ -5,12 +5,13 @@ The only importer of tifffile, which comes with the extra kmcodec[tiff].
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from io import FileIO
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,14 @@ from kmcodec.errors import PictureError
 
 _NPY_SIGNATURE = b"\x93NUMPY"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+# What tifffile finds odd is not for standard error.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 # Pixels of a TIFF file that is loaded whole: that is faster, and Pillow knows more kinds.
 _FEW_PIXELS = 1 << 25
@@ -70,6 +79,20 @@ def opening_rows(path: str | os.PathLike[str], measure: Callable[[], int | None]
         yield None
 
 
+def load_npy(data: bytes) -> NDArray[np.uint8] | None:
+    """Return the picture in the bytes of a .npy file; None if they are no such file.
+
+    Raises
+    ------
+    PictureError
+        If it is damaged, or holds no picture of 8-bit samples.
+    """
+    if not data.startswith(_NPY_SIGNATURE):
+        return None
+    rows = _open_npy(io.BytesIO(data))
+    return rows[0 : rows.shape[0]]
+
+
 def _open_tiff(path: str | os.PathLike[str], n_pixels: int | None) -> TiffRows | None:
     if n_pixels is not None and n_pixels <= _FEW_PIXELS:
         return None
@@ -84,22 +107,27 @@ def _open_tiff(path: str | os.PathLike[str], n_pixels: int | None) -> TiffRows |
         raise
 
 
-def _open_npy(file: FileIO) -> FlatRows:
+def _open_npy(file: Any) -> FlatRows:
     file.seek(0)
     try:
         version = np.lib.format.read_magic(file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, is_fortran, dtype = read_header(file)
+        read_header = _NPY_HEADERS.get(version)
+        if read_header is None:
+            raise ValueError(f"version {version} is for arrays of records")
+        with warnings.catch_warnings():
+            # Of headers that Python 2 wrote.
+            warnings.simplefilter("ignore")
+            shape, is_fortran, dtype = read_header(file)
     except OSError:
         raise
     # A header that is damaged is evaluated in several ways, each with errors of its own.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"not readable as .npy: {reason}") from error
-    if dtype != np.uint8 or len(shape) != 3 or shape[2] not in (3, 4) or is_fortran or 0 in shape:
+    is_shape = (
+        len(shape) == 3 and all(type(side) is int and side > 0 for side in shape) and shape[2] in (3, 4)
+    )
+    if dtype != np.uint8 or not is_shape or is_fortran:
         order = ", in the order of Fortran" if is_fortran else ""
         raise PictureError(
             f"an array must be uint8 of shape (height, width, 3 or 4), found {dtype} {shape}{order}"
@@ -114,7 +142,7 @@ class FlatRows:
 
     Parameters
     ----------
-    file : FileIO
+    file : raw or buffered binary file object
         Stays open as long as rows are read, and is not closed.
     offset : int
         Byte at which row 0 begins.
@@ -128,7 +156,7 @@ class FlatRows:
         If the file is too short.
     """
 
-    def __init__(self, file: FileIO, offset: int, shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(self, file: Any, offset: int, shape: tuple[int, ...], dtype: Any) -> None:
         self.shape, self.dtype = shape, np.dtype(dtype)
         self._file, self._offset = file, offset
         self._row_bytes = math.prod(shape[1:]) * self.dtype.itemsize
@@ -139,16 +167,23 @@ class FlatRows:
             )
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
-        """Return rows as an array of shape (rows, width, samples)."""
+        """Return rows as an array of shape (rows, width, samples).
+
+        Raises
+        ------
+        PictureError
+            If the file cannot be read, or has become shorter.
+        """
         start, stop, _ = rows.indices(self.shape[0])
         block = np.empty((stop - start, *self.shape[1:]), self.dtype)
         target = block.reshape(-1).view(np.uint8).data
-        self._file.seek(self._offset + start * self._row_bytes)
-        while len(target):
-            n = self._file.readinto(target)
-            if not n:
-                raise PictureError("the file has become shorter")
-            target = target[n:]
+        with _explaining("file"):
+            self._file.seek(self._offset + start * self._row_bytes)
+            while len(target):
+                n = self._file.readinto(target)
+                if not n:
+                    raise PictureError("the file has become shorter")
+                target = target[n:]
         return block
 
 
@@ -176,14 +211,14 @@ class TiffRows:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         import tifffile
 
-        # What it finds odd is not for standard error.
-        logging.getLogger("tifffile").addHandler(logging.NullHandler())
-        with _explaining(), ExitStack() as stack:
+        with _explaining("TIFF"), ExitStack() as stack:
             self._file = stack.enter_context(tifffile.TiffFile(path))
             page: Any = self._file.pages[0].keyframe
             self._page = page
             _check_kind(page)
-            self.shape = (page.imagelength, page.imagewidth, 4 if page.samplesperpixel == 4 else 3)
+            # A fourth sample that is not said to be anything else is alpha.
+            has_alpha = page.samplesperpixel == 4 and (page.extrasamples or (2,))[0] in (1, 2)
+            self.shape = (page.imagelength, page.imagewidth, 4 if has_alpha else 3)
             self._across = -(-page.imagewidth // (page.tilewidth or page.imagewidth))
             # Rows of a strip or tile; the band of segments that was read last, since blocks cut through them.
             self._band_rows = page.tilelength or page.rowsperstrip
@@ -207,10 +242,8 @@ class TiffRows:
 
         Raises
         ------
-        OSError
-            If the file cannot be read.
         PictureError
-            If it is damaged.
+            If the file cannot be read, or is damaged.
         """
         if self._flat is not None:
             return self._convert(self._flat[rows])
@@ -232,7 +265,7 @@ class TiffRows:
             height, width, channels = self.shape
             rows = min(self._band_rows, height - number * self._band_rows)
             band = np.zeros((rows, width, channels), np.uint8)
-            with _explaining():
+            with _explaining("TIFF"):
                 for segment in range(number * self._across, (number + 1) * self._across):
                     self._read_segment(segment, number * self._band_rows, band)
             self._band = (number, band)
@@ -259,11 +292,11 @@ class TiffRows:
             # White is zero.
             samples = 255 - samples
         if self._page.extrasamples[:1] == (1,) and samples.shape[2] == 4:
-            # Premultiplied by alpha.
-            alpha = np.maximum(samples[:, :, 3:], 1).astype(np.uint32)
-            straight = np.minimum((samples[:, :, :3] * np.uint32(255) + alpha // 2) // alpha, 255)
-            samples = np.dstack([straight.astype(np.uint8), samples[:, :, 3:]])
-        return np.broadcast_to(samples, (*samples.shape[:2], self.shape[2]))
+            # Premultiplied by alpha; cut to integers, as Pillow does.
+            alpha = samples[:, :, 3:]
+            straight = np.minimum(samples[:, :, :3] * np.uint32(255) // np.maximum(alpha, 1), 255)
+            samples = np.dstack([np.where(alpha == 0, 0, straight).astype(np.uint8), alpha])
+        return np.broadcast_to(samples[:, :, : self.shape[2]], (*samples.shape[:2], self.shape[2]))
 
 
 def _check_kind(page: Any) -> None:
@@ -272,12 +305,15 @@ def _check_kind(page: Any) -> None:
     if (
         page.samplesperpixel not in samples
         or page.dtype not in (np.uint8, np.uint16)
+        or page.bitspersample != 8 * page.dtype.itemsize
+        or (page.dtype == np.uint16 and 1 in page.extrasamples)
         or page.planarconfig != 1
         or page.imagedepth != 1
         or not page.imagelength
         or not page.imagewidth
     ):
-        kind = f"photometric {page.photometric}, {page.dtype}, {page.samplesperpixel} samples"
+        bits, samples_found = page.bitspersample, page.samplesperpixel
+        kind = f"photometric {page.photometric}, {samples_found} samples of {bits} bits"
         raise PictureError(f"a large TIFF must be RGB, RGBA or grey of 8 or 16 bits, found {kind}")
     orientation = page.tags.get("Orientation")
     if orientation is not None and orientation.value != 1:
@@ -285,14 +321,14 @@ def _check_kind(page: Any) -> None:
 
 
 @contextmanager
-def _explaining() -> Iterator[None]:
-    """Turn whatever tifffile raises for a bad file into PictureError."""
+def _explaining(kind: str) -> Iterator[None]:
+    """Turn whatever reading a bad file raises into PictureError."""
     try:
         yield
-    except (OSError, ModuleNotFoundError, PictureError):
+    except (ModuleNotFoundError, PictureError):
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if "requires the 'imagecodecs' package" in reason:
             raise ModuleNotFoundError(reason, name="imagecodecs") from None
-        raise PictureError(f"not readable as TIFF: {reason}") from error
+        raise PictureError(f"not readable as {kind}: {reason}") from error

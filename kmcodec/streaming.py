@@ -15,8 +15,9 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kmcodec.checks import check_integer
 from kmcodec.container.layout import Header
-from kmcodec.container.writer import KmqWriter, default_strip_rows
+from kmcodec.container.writer import KmqWriter
 from kmcodec.metadata import Metadata
 from kmcodec.quantize.histogram import ColorCounter, ColorTable
 from kmcodec.quantize.quantizer import check_options, choose_palette
@@ -96,6 +97,11 @@ def write_rows(
     if len(shape) != 3 or shape[2] not in (3, 4) or 0 in shape:
         raise ValueError(f"pixels must have shape (height, width, 3 or 4), found {shape!r}")
     request = check_options(n_colors, **options)
+    # All that can be wrong is found before the work begins.
+    metadata = metadata or Metadata()
+    metadata.to_sections()
+    if strip_rows is not None:
+        check_integer("strip_rows", strip_rows, 1)
     height, width, _ = shape
     tell = on_progress or (lambda name, done, total: None)
     with Workers(threads) as workers:
@@ -111,7 +117,6 @@ def write_rows(
         if choice.ditherer is not None:
             values = np.arange(len(histogram.colors), dtype=np.int32)
         table = ColorTable(histogram, values)
-        metadata = metadata or Metadata()
         if recipe:
             metadata = replace(metadata, recipe=build_recipe(n_colors, options) | digest.describe())
         with KmqWriter(
@@ -119,7 +124,7 @@ def write_rows(
             choice.palette,
             width,
             height,
-            strip_rows=strip_rows or default_strip_rows(width, height),
+            strip_rows=strip_rows,
             sections=metadata.to_sections(),
             threads=threads,
         ) as writer:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from support import photo, run, succeed
 import kmcodec
 from kmcodec.container.writer import write_image
 from kmcodec.metadata import Density, Metadata, Text, reset_orientation
-from kmcodec.pictures import encode_picture, read_picture
+from kmcodec.pictures import encode_picture, load_picture, read_picture
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = (
@@ -63,7 +64,7 @@ sides = st.integers(1, 2**32 - 1)
 everything = st.builds(
     Metadata,
     icc_profile=st.none() | st.just(PROFILE),
-    exif=st.none() | st.binary().map(lambda rest: b"MM\0*" + rest),
+    exif=st.none() | st.binary().map(lambda rest: reset_orientation(b"MM\0*" + rest)),
     xmp=st.none() | words.map(str.encode),
     texts=st.lists(texts, max_size=3).map(tuple),
     density=st.none() | st.builds(Density, sides, sides, st.booleans()),
@@ -118,11 +119,15 @@ def test_hostile_recipes_are_left_out(payload: bytes) -> None:
         Metadata(density=Density(0, 1)),
         Metadata(density=Density(1, 2**32)),
         Metadata(recipe={"a": float("nan")}),
+        Metadata(recipe=[1]),  # type: ignore[arg-type]
+        Metadata(density=Density(1.0, 1)),  # type: ignore[arg-type]
+        Metadata(xmp="<x/>"),  # type: ignore[arg-type]
+        Metadata(texts=(("a", b"b"),)),  # type: ignore[arg-type]
     ],
 )
 def test_what_cannot_be_stored_is_refused(metadata: Metadata) -> None:
     """What would not come back is the caller's mistake."""
-    with pytest.raises(ValueError):
+    with pytest.raises((TypeError, ValueError)):
         kmcodec.encode(photo(), 2, metadata=metadata)
 
 
@@ -220,9 +225,45 @@ class TestThroughFiles:
         assert (30, 20) == picture.pixels.shape[:2]
         assert Metadata(exif=make_exif(1)) == picture.metadata
 
+    def test_orientation_of_a_caller(self, tmp_path: Path) -> None:
+        """What is stored is upright, whatever the EXIF says that comes with it."""
+        kmcodec.write(tmp_path / "a.kmq", photo(), 4, metadata=Metadata(exif=make_exif(6)))
+        with kmcodec.open(tmp_path / "a.kmq") as file:
+            assert make_exif(1) == file.metadata.exif
+        stored = kmcodec.IndexedImage(
+            np.zeros((1, 3), np.uint8), np.zeros((2, 3), np.uint8), (kmcodec.Section(b"exif", make_exif(6)),)
+        )
+        (tmp_path / "b.kmq").write_bytes(write_image(stored))
+        succeed(tmp_path, "decode", "b.kmq")
+        assert (2, 3, 3) == load_picture(tmp_path / "b.png").shape
+
+    def test_formats_without_a_place_for_it(self, tmp_path: Path) -> None:
+        """A format that cannot hold the metadata is written without it, and a line says so."""
+        metadata = Metadata(exif=make_exif(1) + bytes(70_000))
+        (tmp_path / "a.kmq").write_bytes(kmcodec.encode(photo(), 4, metadata=metadata))
+        process = run(tmp_path, "decode", "a.kmq", "-o", "a.jpg")
+        assert 0 == process.returncode
+        assert process.stderr.startswith(b"kmq: a.jpg: metadata is left out (not writable as JPEG")
+        assert (48, 64, 3) == load_picture(tmp_path / "a.jpg").shape
+
+    def test_broken_exif_in_a_png(self, tmp_path: Path) -> None:
+        """The pixels are read all the same."""
+        info = PngImagePlugin.PngInfo()
+        info.add_text("Raw profile type exif", "no hexadecimal")
+        save("PNG", tmp_path / "a.png", pnginfo=info)
+        png = encode_picture(photo())
+        for broken in (b"garbage", b"II*\0", b""):
+            chunk = struct.pack(">I", len(broken)) + b"eXIf" + broken
+            chunk += struct.pack(">I", zlib.crc32(b"eXIf" + broken))
+            (tmp_path / "b.png").write_bytes(png[:33] + chunk + png[33:])
+            np.testing.assert_array_equal(photo(), load_picture(tmp_path / "b.png"))
+        notes = read_picture(tmp_path / "a.png").notes
+        assert ("its EXIF data is malformed, and is left out",) == notes
+
     def test_keywords_that_png_cannot_hold(self) -> None:
         """A text that has no place in a PNG is left out of it; others stay."""
-        metadata = Metadata(texts=(Text("\u4e16", "a"), Text("k" * 80, "b"), Text("Title", "c")))
+        bad = ("\u4e16", "k" * 80, " a", "a  b", "a\n")
+        metadata = Metadata(texts=(*(Text(keyword, "b") for keyword in bad), Text("Title", "c")))
         assert (Text("Title", "c"),) == read_picture(
             io.BytesIO(encode_picture(photo(), "PNG", metadata))
         ).metadata.texts

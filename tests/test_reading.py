@@ -223,13 +223,34 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_region_over_http(tmp_path: Path, server: str) -> None:
-    """Through fsspec, a region of a file on a web server costs little more than its own bytes."""
+    """Through fsspec, a region of a file on a web server costs its own bytes; or some blocks read ahead."""
     pixels, data = encoded(2000, 1000, 100)
     (tmp_path / "large.kmq").write_bytes(data)
-    RangeHandler.sent = 0
-    with fsspec.open(f"{server}/large.kmq", block_size=1 << 12) as file:
-        reader = kmcodec.KmqReader(file)
-        region = reader.region(500, 1000, 64, 64)
-    np.testing.assert_array_equal(pixels[1000:1064, 500:564], region)
-    # Its 64 rows lie in 32 kB of the file, of 1 MB; fsspec reads ahead in blocks.
-    assert RangeHandler.sent < 64 * 500 + 6 * (1 << 12)
+    sent = []
+    for options in ({"cache_type": "none"}, {"block_size": 1 << 12}):
+        RangeHandler.sent = 0
+        with fsspec.open(f"{server}/large.kmq", **options) as file:
+            reader = kmcodec.KmqReader(file)
+            region = reader.region(500, 1000, 64, 64)
+        np.testing.assert_array_equal(pixels[1000:1064, 500:564], region)
+        sent.append(RangeHandler.sent)
+    # Header, palette and 64 rows of 32 bytes; these lie in 32 kB of the file, of 1 MB.
+    assert 32 + 3 * 16 + 4 + 64 * 32 == sent[0]
+    assert sent[1] < 64 * 500 + 6 * (1 << 12)
+
+
+def test_regions_in_numpy_integers() -> None:
+    """Integers of few bits do not overflow; what is no integer is refused."""
+    pixels, data = encoded()
+    reader = kmcodec.KmqReader(data)
+    region = reader.region(*np.array([200, 100, 200, 200], np.uint8))
+    np.testing.assert_array_equal(pixels[100:300, 200:400], region)
+    with pytest.raises(TypeError):
+        reader.region(0.0, 0, 1, 1)  # type: ignore[arg-type]
+
+
+def test_text_files_are_refused(tmp_path: Path) -> None:
+    """A file that was opened as text is the caller's mistake."""
+    (tmp_path / "a").write_text("abc")
+    with (tmp_path / "a").open() as file, pytest.raises(TypeError, match="binary"):
+        kmcodec.KmqReader(file)  # type: ignore[arg-type]

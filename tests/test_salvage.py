@@ -13,6 +13,7 @@ from PIL import Image
 from support import fail, indexed_images, photo, run, succeed
 
 import kmcodec
+from kmcodec.container.salvage import Salvager
 from kmcodec.container.writer import write_image
 from kmcodec.pictures import load_picture
 
@@ -120,6 +121,19 @@ def test_without_header_and_palette_nothing_can_be_saved(place: int) -> None:
         kmcodec.salvage(data)
     with pytest.raises(kmcodec.KmqFormatError):
         kmcodec.salvage(data[:60])
+
+
+def test_what_is_missing_takes_no_time() -> None:
+    """Millions of strips that the file has not are one run; of faults, the first thousand are told."""
+    image = kmcodec.IndexedImage(np.zeros((2, 3), np.uint8), np.zeros((5000, 1), np.uint8))
+    data = bytearray(write_image(image, strip_rows=1))
+    salvager = Salvager(data[:100], max_pixels=None)
+    assert len(list(salvager.runs())) < 20
+    for number in range(5000):
+        data[salvager.header.strip_offset(number) + 1] ^= 1
+    salvaged = kmcodec.salvage(data)
+    assert [(0, 5000)] == salvaged.lost
+    assert 1000 == len(salvaged.faults)
 
 
 def test_the_fill_can_be_chosen() -> None:

@@ -108,6 +108,26 @@ class TestWriter:
         with pytest.raises(error):
             writer.append(indices)
 
+    def test_files_that_take_little_at_a_time(self) -> None:
+        """Everything arrives in a file without a buffer; one that takes nothing is an error."""
+
+        class Raw(io.RawIOBase):
+            def __init__(self, most: int) -> None:
+                self.data, self.most = bytearray(), most
+
+            def write(self, data: Any) -> int:
+                self.data += bytes(data)[: self.most]
+                return min(self.most, len(data))
+
+        image = kmcodec.quantize(photo(), 16)
+        slow: Any = Raw(100)
+        with kmcodec.KmqWriter(slow, image.palette, 64, 48) as writer:
+            writer.append(image.indices)
+        assert write_image(image) == slow.data
+        stuck: Any = Raw(0)
+        with pytest.raises(BlockingIOError):
+            kmcodec.KmqWriter(stuck, image.palette, 64, 48)
+
     @pytest.mark.parametrize(
         ("arguments", "error"),
         [
@@ -196,6 +216,20 @@ class TestEncoding:
             kmcodec.write(tmp_path / "a.kmq", Slices(pixels))
         assert [] == names(tmp_path)
 
+    @pytest.mark.parametrize(
+        "options",
+        [{"strip_rows": 0}, {"n_colors": 0}, {"metadata": kmcodec.Metadata(xmp=b"\xff")}, {"dither": "x"}],
+    )
+    def test_mistakes_are_found_before_the_work(self, options: dict[str, Any]) -> None:
+        """What is asked for is checked before a row is read."""
+
+        class Unreadable(Slices):
+            def __getitem__(self, part: slice) -> NDArray[np.uint8]:
+                raise AssertionError
+
+        with pytest.raises(ValueError):
+            streaming.write_rows(io.BytesIO(), Unreadable(photo()), **options)
+
 
 class TestArraysInTheShell:
     """kmq encode reads .npy, kmq decode writes it."""
@@ -227,6 +261,22 @@ class TestArraysInTheShell:
         np.save(tmp_path / "a.npy", array, allow_pickle=True)
         assert message in fail(tmp_path, "encode", "a.npy")
         assert ["a.npy"] == names(tmp_path)
+
+    def test_report_and_standard_input(self, tmp_path: Path) -> None:
+        """An array can be piped in, and be the original of a report."""
+        np.save(tmp_path / "a.npy", photo())
+        array = (tmp_path / "a.npy").read_bytes()
+        (tmp_path / "a.kmq").write_bytes(succeed(tmp_path, "encode", "-", "-k", "16", stdin=array))
+        assert kmcodec.encode(photo(), 16) == (tmp_path / "a.kmq").read_bytes()
+        assert b"PSNR" in succeed(tmp_path, "report", "a.npy", "a.kmq")
+
+    @pytest.mark.parametrize("shape", ["(-10, -10, 3)", "(True, True, 3)", "(2, 2, 3L)", "(9, 9)", "'a'"])
+    def test_headers_that_lie(self, tmp_path: Path, shape: str) -> None:
+        """Sides that are no numbers of pixels are refused in one line."""
+        header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+        data = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode()
+        (tmp_path / "a.npy").write_bytes(data)
+        assert fail(tmp_path, "encode", "a.npy").startswith("kmq: a.npy: ")
 
     @pytest.mark.parametrize("length", [7, 20, 100, 1000])
     def test_truncated(self, tmp_path: Path, length: int) -> None:
@@ -293,13 +343,23 @@ class TestTiff:
         wide = self.RGBA[:, :, :3].astype(np.uint16) * 257 + 100
         tifffile.imwrite(tmp_path / "a.tif", wide, photometric="rgb", tile=tile)
         np.testing.assert_array_equal(self.RGBA[:, :, :3], read_rows(tmp_path / "a.tif"))
-        opaque = self.RGBA.copy()
-        opaque[:, :, 3] = 255
-        opaque[:9, :, :] = 0
-        tifffile.imwrite(
-            tmp_path / "a.tif", opaque, photometric="rgb", extrasamples=["assocalpha"], tile=tile
-        )
-        np.testing.assert_array_equal(opaque, read_rows(tmp_path / "a.tif"))
+        for kind in ("assocalpha", "unassalpha", "unspecified"):
+            premultiplied = np.minimum(self.RGBA, self.RGBA[:, :, 3:])
+            tifffile.imwrite(
+                tmp_path / "a.tif", premultiplied, photometric="rgb", extrasamples=[kind], tile=tile
+            )
+            expected = load_picture(tmp_path / "a.tif")
+            np.testing.assert_array_equal(expected, read_rows(tmp_path / "a.tif"))
+        inverted = 65535 - wide[:, :, 0]
+        tifffile.imwrite(tmp_path / "a.tif", inverted, photometric="miniswhite", tile=tile)
+        np.testing.assert_array_equal(load_picture(tmp_path / "a.tif"), read_rows(tmp_path / "a.tif"))
+        np.testing.assert_array_equal(self.RGBA[:, :, [0, 0, 0]], read_rows(tmp_path / "a.tif"))
+
+    def test_few_bits(self, tmp_path: Path) -> None:
+        """Samples of fewer bits than a byte are left to Pillow."""
+        options: dict[str, Any] = {"bitspersample": 4, "photometric": "minisblack"}
+        tifffile.imwrite(tmp_path / "a.tif", self.RGBA[:, :, 0] >> 4, **options)
+        assert read_rows(tmp_path / "a.tif", 1) is None
 
     def test_missing_tiles_are_black(self, tmp_path: Path) -> None:
         """A tile that is not stored is what TIFF says it is."""
@@ -422,7 +482,13 @@ class TestPng:
             write_png(io.BytesIO(), [], (1, 1 << 31, 3), None, kmcodec.Metadata(), workers)
 
     @pytest.mark.parametrize("n_colors", [16, 300])
-    def test_in_the_shell(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_colors: int) -> None:
+    def test_in_the_shell(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        n_colors: int,
+    ) -> None:
         """A large picture comes out as a small one does, damaged or not."""
         image = kmcodec.quantize(photo(100, 100), n_colors)
         (tmp_path / "a.kmq").write_bytes(write_image(image, strip_rows=9))
@@ -435,7 +501,9 @@ class TestPng:
         data = bytearray((tmp_path / "a.kmq").read_bytes())
         data[-1] ^= 1
         (tmp_path / "b.kmq").write_bytes(data)
+        capsys.readouterr()
         assert 1 == main(["decode", "b.kmq"])
+        assert capsys.readouterr().err.startswith("kmq: b.kmq: strip_crc of strip 11")
         assert ["a.kmq", "a.png", "b.kmq"] == names(tmp_path)
         assert 1 == main(["decode", "b.kmq", "--salvage"])
         np.testing.assert_array_equal(kmcodec.salvage(data).pixels, load_picture(tmp_path / "b.png"))
@@ -461,3 +529,7 @@ def test_limits_in_the_shell(tmp_path: Path) -> None:
     )
     succeed(tmp_path, "decode", "a.kmq", "--max-pixels", "3072")
     succeed(tmp_path, "decode", "huge.kmq", "--region", "4294967290,5,5,5", "-o", "part.png")
+    # A pipe is read no further than the header says that it is too large.
+    process = run(tmp_path, "decode", "-", "-o", "b.png", stdin=with_header(huge, 10, b"\1\0") + bytes(1000))
+    assert b"kmq: standard input: the picture has 4294967295" in process.stderr
+    assert "--fill goes with --salvage" in fail(tmp_path, "decode", "a.kmq", "--fill", "000000", status=2)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from kmcodec.cli.arguments import build_parser
-from kmcodec.cli.failures import CommandError, UsageError, tell
+from kmcodec.cli.failures import CommandError, StreamError, UsageError, tell
 
 
 def run_process() -> NoReturn:
@@ -76,12 +76,12 @@ def _report_failures(work: Callable[[], int]) -> int:
         return end.code if isinstance(end.code, int) else 0
     except CommandError as error:
         return _fail(str(error))
-    except BrokenPipeError:
+    except (OSError, StreamError) as error:
         _give_up_output()
-        return _fail("standard output: closed by its reader")
-    except OSError as error:
-        _give_up_output()
-        return _fail(f"standard output: {error.strerror or error}")
+        cause = error.__cause__ if isinstance(error, StreamError) else error
+        is_closed = isinstance(cause, BrokenPipeError)
+        reason = "closed by its reader" if is_closed else getattr(cause, "strerror", None) or cause
+        return _fail(f"standard output: {reason}")
     except MemoryError:
         return _fail("not enough memory")
     except KeyboardInterrupt:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmcodec.cli import inputs, outputs
-from kmcodec.cli.failures import CommandError, naming, show_path, tell
+from kmcodec.cli.failures import CommandError, UsageError, naming, show_path, tell
 from kmcodec.cli.progress import Progress
 from kmcodec.container.layout import Header
 from kmcodec.container.parts import check_limit
 from kmcodec.container.reader import KmqReader, check_region
 from kmcodec.container.salvage import FILL, Run, Salvager, add_run
-from kmcodec.errors import KmqFormatError, LimitExceededError
+from kmcodec.errors import KmqFormatError, LimitExceededError, PictureError
 from kmcodec.image import IndexedImage
 from kmcodec.metadata import Metadata
 from kmcodec.pictures import encode_picture, find_format, write_png
@@ -26,7 +26,7 @@ from kmcodec.threads import Workers
 # Pixels of a picture that is decoded in memory: that is faster, and the PNG smaller.
 _FEW_PIXELS = 1 << 25
 
-# Pixels that are written at a time, where a file does not say it by its strips.
+# Pixels that are written at a time, at most.
 _BLOCK_PIXELS = 1 << 20
 
 # Runs of rows that are named in a message.
@@ -38,13 +38,20 @@ def run(options: argparse.Namespace) -> int:
     output = outputs.resolve(options.output, options.input, ".png", force=options.force)
     with naming(output):
         format_name = _find_format(output)
-    with inputs.opening_kmq(options.input, max_pixels=None) as source, naming(options.input, of_data=True):
-        try:
+    if options.fill is not None and not options.salvage:
+        raise UsageError("--fill goes with --salvage")
+    try:
+        with (
+            inputs.opening_kmq(options.input, max_pixels=options.max_pixels) as source,
+            naming(options.input),
+        ):
             if options.salvage:
                 return _salvage(source, options, output, format_name)
             _decode(source, options, output, format_name)
-        except LimitExceededError as error:
-            raise CommandError(f"{show_path(options.input)}: {error}; --max-pixels allows more") from None
+    except CommandError as error:
+        if isinstance(error.__cause__, LimitExceededError):
+            raise CommandError(f"{error}; --max-pixels allows more") from None
+        raise
     return 0
 
 
@@ -81,22 +88,24 @@ def _salvage(source: Any, options: argparse.Namespace, output: str, format_name:
     header, metadata = salvager.header, Metadata.from_sections(salvager.sections)
     rows: dict[str, list[tuple[int, int]]] = {"intact": [], "unchecked": [], "lost": []}
 
-    step = max(1, _BLOCK_PIXELS // header.width)
-
-    def watch(runs: Iterator[Run]) -> Iterator[NDArray[np.uint8]]:
-        for run in runs:
+    def watch() -> Iterator[Run]:
+        for run in salvager.runs():
             add_run(rows[run.state], run.start, run.stop)
-            # Of what is missing, one run may be nearly all of the picture.
-            for start in range(0, len(run.pixels), step):
-                yield run.pixels[start : start + step]
+            yield run
 
     if options.region is None and _is_streamed(header, format_name):
-        _stream(watch(salvager.runs()), header, None, metadata, options, output, format_name)
+        blocks = (run.pixels for run in watch())
+        _stream(blocks, header, None, metadata, options, output, format_name)
     else:
         if options.region is not None:
             _check_region(header, options)
         x, y, width, height = options.region or (0, 0, header.width, header.height)
-        pixels = np.concatenate(list(watch(salvager.runs())))[y : y + height, x : x + width]
+        pixels = np.empty((height, width, header.channels), np.uint8)
+        for run in watch():
+            start, stop = max(run.start, y), min(run.stop, y + height)
+            if start < stop:
+                part = run.pixels[start - run.start : stop - run.start, x : x + width]
+                pixels[start - y : stop - y] = part
         _write(pixels, metadata, options, output, format_name)
     if not salvager.faults:
         return 0
@@ -152,8 +161,20 @@ def _write(
             np.save(buffer, picture.to_rgb() if isinstance(picture, IndexedImage) else picture)
             encoded = buffer.getvalue()
         else:
-            encoded = encode_picture(picture, format_name, metadata)
+            encoded = _encode_picture(picture, metadata, output, format_name)
     outputs.write(output, encoded, force=options.force)
+
+
+def _encode_picture(
+    picture: IndexedImage | NDArray[np.uint8], metadata: Metadata, output: str, format_name: str
+) -> bytes:
+    """Return a picture file; where the format has no place for the metadata, without it, and say so."""
+    try:
+        return encode_picture(picture, format_name, metadata)
+    except PictureError as error:
+        encoded = encode_picture(picture, format_name)
+        tell(f"{show_path(output)}: metadata is left out ({error})")
+        return encoded
 
 
 def _stream(
@@ -168,18 +189,24 @@ def _stream(
     """Write a picture as its rows come."""
     shape = (header.height, header.width, header.channels)
 
-    def watch(progress: Progress) -> Iterator[NDArray[Any]]:
+    step = max(1, _BLOCK_PIXELS // header.width)
+
+    def cut(progress: Progress) -> Iterator[NDArray[Any]]:
         done = 0
-        for block in blocks:
-            yield block
-            done += len(block)
-            progress.show_share("decoding", done, header.height)
+        # Damage is found here, in the midst of writing.
+        with naming(options.input):
+            for block in blocks:
+                # A strip, or what is missing, may be nearly all of the picture.
+                for start in range(0, len(block), step):
+                    yield block[start : start + step]
+                done += len(block)
+                progress.show_share("decoding", done, header.height)
 
     with outputs.opening(output, force=options.force) as file, Progress() as progress, Workers() as workers:
         if format_name == "PNG":
-            write_png(file, watch(progress), shape, palette, metadata, workers)
+            write_png(file, cut(progress), shape, palette, metadata, workers)
             return
         array_header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, array_header)
-        for block in watch(progress):
+        for block in cut(progress):
             file.write(np.ascontiguousarray(block).data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import time
 from collections.abc import Iterator
@@ -11,15 +10,16 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from kmcodec.cli import inputs, outputs
-from kmcodec.cli.failures import UsageError, naming, show_path, tell
+from kmcodec.cli.failures import CommandError, UsageError, naming, show_path, tell
 from kmcodec.cli.progress import Progress
 from kmcodec.codec import encode
 from kmcodec.container.layout import Header
 from kmcodec.container.reader import KmqReader
+from kmcodec.errors import KmqError
 from kmcodec.kernels import COMPILED
 from kmcodec.metadata import Metadata
 from kmcodec.palettes import read_palette
-from kmcodec.pictures import Picture, measure_picture, read_metadata, read_picture
+from kmcodec.pictures import Picture, measure_picture, read_metadata
 from kmcodec.quantize.quantizer import EFFORTS, Iteration
 from kmcodec.report import measure, text
 from kmcodec.rows import opening_rows
@@ -92,13 +92,11 @@ def _opening_rows(path: str) -> Iterator[Rows | None]:
 
 def _encode_whole(options: argparse.Namespace, output: str, arguments: dict[str, Any]) -> tuple[Header, int]:
     """Encode a picture that fits into memory; return the file's header, and the bytes of the original."""
-    with naming(options.input):
-        data = inputs.read_picture_file(options.input)
-        picture = read_picture(io.BytesIO(data))
+    picture, source_bytes = inputs.load(options.input)
     _warn_of_slowness(options, picture.pixels.shape)
     encoded = encode(picture.pixels, metadata=_choose_metadata(options, picture), **arguments)
     outputs.write(output, encoded, force=options.force)
-    return KmqReader(encoded, max_pixels=None).header, len(data)
+    return KmqReader(encoded, max_pixels=None).header, source_bytes
 
 
 def _encode_rows(
@@ -107,8 +105,11 @@ def _encode_rows(
     """Encode a picture block by block; the result is that of _encode_whole."""
     _warn_of_slowness(options, rows.shape)
     metadata = _choose_metadata(options, read_metadata(options.input))
-    with outputs.opening(output, force=options.force) as file, naming(options.input, of_data=True):
-        header = write_rows(file, rows, metadata=metadata, on_progress=progress.show_share, **arguments)
+    with outputs.opening(output, force=options.force) as file:
+        try:
+            header = write_rows(file, rows, metadata=metadata, on_progress=progress.show_share, **arguments)
+        except KmqError as error:
+            raise CommandError(f"{show_path(options.input)}: {error}") from error
     return header, os.path.getsize(options.input)
 
 

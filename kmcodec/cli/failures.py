@@ -14,13 +14,17 @@ class CommandError(Exception):
     """End the command with status 1; str() is the line to print."""
 
 
+class StreamError(Exception):
+    """Say that standard output takes nothing; its cause is the OSError."""
+
+
 class UsageError(Exception):
     """End the command with status 2; str() is the line to print."""
 
 
 @contextmanager
-def naming(path: str, *, of_data: bool = False) -> Iterator[None]:
-    """Turn errors of kmcodec and (not of_data) of the file system into a CommandError with the path."""
+def naming(path: str) -> Iterator[None]:
+    """Turn errors of kmcodec and of the file system into a CommandError that names the file."""
     try:
         yield
     except KmqError as error:
@@ -28,8 +32,6 @@ def naming(path: str, *, of_data: bool = False) -> Iterator[None]:
     except FileExistsError:
         raise CommandError(f"{show_path(path)}: exists already; --force replaces it") from None
     except OSError as error:
-        if of_data:
-            raise
         raise CommandError(f"{show_path(path)}: {error.strerror or error}") from error
 
 

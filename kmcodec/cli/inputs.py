@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kmcodec.cli.failures import naming
 from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.reader import read_stream
 
+if TYPE_CHECKING:
+    from kmcodec.pictures import Picture
 
-def read_picture_file(path: str) -> bytes:
-    """Return all of a file, or of standard input."""
-    if path == "-":
-        return sys.stdin.buffer.read()
-    with open(path, "rb") as file:
-        return file.read()
+
+def load(path: str) -> tuple[Picture, int]:
+    """Return the picture, or array, of a file or of standard input; and the bytes of the file."""
+    # Imported here: most commands do without.
+    from kmcodec.metadata import Metadata
+    from kmcodec.pictures import Picture, read_picture
+    from kmcodec.rows import load_npy
+
+    with naming(path):
+        if path == "-":
+            data = sys.stdin.buffer.read()
+        else:
+            with open(path, "rb") as file:
+                data = file.read()
+        pixels = load_npy(data)
+        if pixels is not None:
+            return Picture(pixels, Metadata(), ()), len(data)
+        return read_picture(io.BytesIO(data)), len(data)
 
 
 @contextmanager

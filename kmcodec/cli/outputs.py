@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
+from kmcodec.cli.failures import CommandError, StreamError, UsageError, naming, show_path
 from kmcodec.files import open_atomically
 
 
@@ -68,8 +68,11 @@ def write(output: str, data: bytes, *, force: bool) -> None:
 def opening(output: str, *, force: bool) -> Iterator[BinaryIO]:
     """Open a path, which is replaced when all is written, or standard output."""
     if output == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        try:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise StreamError from error
     else:
         with naming(output), open_atomically(output, overwrite=force) as file:
             yield file

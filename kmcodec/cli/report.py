@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import io
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
 from kmcodec.container.reader import KmqReader
-from kmcodec.pictures import encode_picture, join_pictures, load_picture
+from kmcodec.pictures import encode_picture, join_pictures
 from kmcodec.report import measure, text
 
 
@@ -19,12 +18,11 @@ def run(options: argparse.Namespace) -> int:
     drawing = options.side_by_side
     if drawing is not None:
         outputs.check(drawing, [options.original, options.input], force=options.force)
-    with naming(options.original):
-        source = inputs.read_picture_file(options.original)
-        original = load_picture(io.BytesIO(source))
+    picture, source_bytes = inputs.load(options.original)
+    original = picture.pixels
     with inputs.opening_kmq(options.input) as file, naming(options.input):
         try:
-            report = measure.report(original, file, source_bytes=len(source))
+            report = measure.report(original, file, source_bytes=source_bytes)
             decoded = KmqReader(file).pixels() if drawing is not None else None
         except ValueError as error:
             raise CommandError(f"{show_path(options.input)}: {error}") from None

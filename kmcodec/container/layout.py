@@ -216,6 +216,8 @@ def build_sections(sections: tuple[Section, ...]) -> bytes:
 
     Raises
     ------
+    TypeError
+        If a type or a payload is not bytes.
     ValueError
         If a type is not four ASCII letters with a small one first (version 1.0 knows no required
         sections), or the area exceeds 2**32 - 1 bytes.
@@ -224,6 +226,8 @@ def build_sections(sections: tuple[Section, ...]) -> bytes:
         return b""
     parts = []
     for section in sections:
+        if not (isinstance(section.type, bytes) and isinstance(section.payload, bytes)):
+            raise TypeError("type and payload of a section must be bytes")
         if not is_section_type(section.type) or is_required(section.type):
             raise ValueError(
                 f"a section type must be four ASCII letters, the first small, found {section.type!r}"

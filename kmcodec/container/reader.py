@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
@@ -211,7 +212,7 @@ class KmqReader:
         KmqFormatError
             If damage is found.
         """
-        check_region(self.header, x, y, width, height)
+        x, y, width, height = check_region(self.header, x, y, width, height)
         verify = self._source.in_memory if verify is None else verify
         header = self.header
         indices = empty_indices((height, width), header.n_colors)
@@ -265,16 +266,19 @@ class KmqReader:
             workers.map(read_run, cut_range(self.header.strip_count, workers.count, least))
 
 
-def check_region(header: layout.Header, x: int, y: int, width: int, height: int) -> None:
-    """Raise ValueError if a region is empty or reaches over the border of the picture."""
+def check_region(header: layout.Header, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return a region as ints; raise ValueError if it is empty or reaches over the border of the picture."""
+    # Of NumPy's integers, sums can overflow.
+    x, y, width, height = (operator.index(value) for value in (x, y, width, height))
     if x < 0 or y < 0 or width < 1 or height < 1 or x + width > header.width or y + height > header.height:
         raise ValueError(
             f"a region must lie in the picture of {header.width} x {header.height} pixels,"
             f" found {width} x {height} at {x}, {y}"
         )
+    return x, y, width, height
 
 
-def read_stream(stream: BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> bytes:
+def read_stream(stream: BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> bytearray:
     """Read a file from a pipe, and no further than its header says and one byte more.
 
     Parameters
@@ -286,7 +290,7 @@ def read_stream(stream: BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS
 
     Returns
     -------
-    bytes
+    bytearray
         Not checked beyond the header: too short where the stream was, one byte too long where more
         follows.
 
@@ -295,16 +299,15 @@ def read_stream(stream: BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS
     KmqFormatError, LimitExceededError
         If the header is not valid, or the picture too large.
     """
-    head = _read_up_to(stream, layout.HEADER_BYTES)
-    header = layout.Header.from_bytes(head)
+    data = bytearray()
+    _read_up_to(stream, layout.HEADER_BYTES, data)
+    header = layout.Header.from_bytes(bytes(data))
     parts.check_limit(header, max_pixels)
-    return head + _read_up_to(stream, header.file_bytes + 1 - len(head))
+    _read_up_to(stream, header.file_bytes + 1, data)
+    return data
 
 
-def _read_up_to(stream: BinaryIO, length: int) -> bytes:
-    """Read until length bytes or the end; in steps, since length is only what the header claims."""
-    chunks = []
-    while length > 0 and (chunk := stream.read(min(length, 1 << 20))):
-        chunks.append(chunk)
-        length -= len(chunk)
-    return b"".join(chunks)
+def _read_up_to(stream: BinaryIO, length: int, data: bytearray) -> None:
+    """Read until data has length bytes or the end; in steps, since length is only what the header claims."""
+    while len(data) < length and (chunk := stream.read(min(length - len(data), 1 << 20))):
+        data += chunk

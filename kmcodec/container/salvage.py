@@ -20,6 +20,10 @@ from kmcodec.image import Section
 FILL = (255, 0, 255)
 
 
+# What is told of a file with more strips than anybody reads of.
+_MOST_FAULTS = 1000
+
+
 class Run(NamedTuple):
     """Hold rows that share one fate.
 
@@ -50,7 +54,7 @@ class Salvaged(NamedTuple):
     sections : tuple of Section
         Metadata; empty if it was damaged.
     faults : list of KmqFormatError
-        What is wrong with the file, in its order; empty for an intact one.
+        What is wrong with the file, the first thousand; empty for an intact one.
     """
 
     pixels: NDArray[np.uint8]
@@ -138,8 +142,9 @@ class Salvager:
             yield self._lose(there * header.strip_rows, header.height)
 
     def _add_fault(self, error: KmqFormatError) -> None:
-        # Without its traceback, which would keep all that the failing calls had in hand.
-        self.faults.append(error.with_traceback(None))
+        if len(self.faults) < _MOST_FAULTS:
+            # Without its traceback, which would keep all that the failing calls had in hand.
+            self.faults.append(error.with_traceback(None))
 
     def _read_sections(self) -> None:
         self.sections = parts.read_sections(self._source, self.header)

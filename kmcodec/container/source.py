@@ -81,14 +81,14 @@ class Source:
             data: bytes | memoryview = self._data[offset : offset + length]
         else:
             data = self._read_file(offset, length)
-        if len(data) != length:
+        if len(data) < length:
             raise KmqFormatError(
                 offset + len(data),
                 "file",
                 found="the end of the file",
                 expected=f"{length - len(data)} bytes",
             )
-        return data
+        return data[:length]
 
     def close(self) -> None:
         """Close the file, if the source is one; else let go of the bytes, so that a map can be closed."""
@@ -99,15 +99,13 @@ class Source:
 
     def _read_file(self, offset: int, length: int) -> bytes:
         assert self._file is not None
+        parts = []
         with self._lock:
             self._file.seek(offset)
-            data = self._file.read(length)
-            if len(data) == length or not data:
-                return data
-            # An unbuffered file may give less than was asked for, and more later.
-            parts = [data]
-            length -= len(data)
+            # A file without a buffer may give less than is asked for, and more later.
             while length > 0 and (data := self._file.read(length)):
+                if not isinstance(data, (bytes, bytearray, memoryview)):
+                    raise TypeError(f"a .kmq file must be opened as binary, found {type(data).__name__}")
                 parts.append(data)
                 length -= len(data)
-            return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)

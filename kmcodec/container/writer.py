@@ -34,7 +34,7 @@ def default_strip_rows(width: int, height: int) -> int:
 
 
 class KmqWriter:
-    """Write a .kmq file as its rows come, in the memory of a strip; use it in a with-block.
+    """Write a .kmq file as its rows come, in the memory of a strip; use it in a with-block, from one thread.
 
     Parameters
     ----------
@@ -96,7 +96,8 @@ class KmqWriter:
             self._file = target
             # Section 4: all colours, then all alphas.
             entries = colors[:, :3].tobytes() + colors[:, 3:].tobytes()
-            self._file.write(b"".join((self.header.to_bytes(), entries, layout.crc_bytes(entries), area)))
+            for part in (self.header.to_bytes(), entries, layout.crc_bytes(entries), area):
+                self._write(part)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> KmqWriter:
@@ -193,8 +194,18 @@ class KmqWriter:
         count = -(-len(indices) // header.strip_rows)
         least = -(-_LEAST_PIXELS // (header.strip_rows * header.width))
         for stored in self._workers.map(pack_run, cut_range(count, self._workers.count, least)):
-            self._file.writelines(stored)
+            for part in stored:
+                self._write(part)
         self._written_strips += count
+
+    def _write(self, data: bytes) -> None:
+        """Write all of data: a file without a buffer may take less at a time."""
+        view = memoryview(data)
+        while len(view):
+            written = self._file.write(view)
+            if not written:
+                raise BlockingIOError("the file takes no more at the moment")
+            view = view[written:]
 
     def _check_complete(self, exception: type[BaseException] | None, *_: object) -> None:
         if exception is None and not self._is_valid:
