@@ -35,11 +35,11 @@ _MOST_NAMED = 8
 
 def run(options: argparse.Namespace) -> int:
     """Decode a file."""
+    if options.fill is not None and not options.salvage:
+        raise UsageError("--fill goes with --salvage")
     output = outputs.resolve(options.output, options.input, ".png", force=options.force)
     with naming(output):
         format_name = _find_format(output)
-    if options.fill is not None and not options.salvage:
-        raise UsageError("--fill goes with --salvage")
     try:
         with (
             inputs.opening_kmq(options.input, max_pixels=options.max_pixels) as source,
