@@ -44,6 +44,14 @@ class PaletteError(KmqError):
     """Say that a file could not be read as a palette."""
 
 
+class MissingExtraError(KmqError):
+    """Say that an optional package is needed and not installed, and how to install it."""
+
+
+class TargetError(KmqError):
+    """Say that no number of colours reaches a quality or a size that was asked for, and what is in reach."""
+
+
 class PayloadError(Exception):
     """Say what is wrong in the payload of a strip; the reader, who knows where the strip lies, translates it.
 
