@@ -18,30 +18,41 @@ if TYPE_CHECKING:
     from kmcodec.container.reader import KmqReader
     from kmcodec.container.salvage import Salvaged, salvage
     from kmcodec.container.writer import KmqWriter
-    from kmcodec.errors import KmqError, KmqFormatError, LimitExceededError, PaletteError, PictureError
+    from kmcodec.errors import (
+        KmqError,
+        KmqFormatError,
+        LimitExceededError,
+        MissingExtraError,
+        PaletteError,
+        PictureError,
+        TargetError,
+    )
     from kmcodec.image import IndexedImage, Section
     from kmcodec.kernels import COMPILED
     from kmcodec.metadata import Density, Metadata, Text
     from kmcodec.palettes import read_palette
-    from kmcodec.quantize.quantizer import Iteration, quantize
+    from kmcodec.quantize.options import Iteration
+    from kmcodec.quantize.quantizer import quantize
     from kmcodec.report.measure import Report, report
 
 _HOMES = {
     "COMPILED": "kernels",
     "Density": "metadata",
     "IndexedImage": "image",
-    "Iteration": "quantize.quantizer",
+    "Iteration": "quantize.options",
     "KmqError": "errors",
     "KmqFormatError": "errors",
     "KmqReader": "container.reader",
     "KmqWriter": "container.writer",
     "LimitExceededError": "errors",
     "Metadata": "metadata",
+    "MissingExtraError": "errors",
     "PaletteError": "errors",
     "PictureError": "errors",
     "Report": "report.measure",
     "Salvaged": "container.salvage",
     "Section": "image",
+    "TargetError": "errors",
     "Text": "metadata",
     "decode": "codec",
     "encode": "codec",
@@ -64,11 +75,13 @@ __all__ = [
     "KmqWriter",
     "LimitExceededError",
     "Metadata",
+    "MissingExtraError",
     "PaletteError",
     "PictureError",
     "Report",
     "Salvaged",
     "Section",
+    "TargetError",
     "Text",
     "decode",
     "encode",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -116,4 +117,22 @@ def check_fraction(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a number, not {type(value).__name__}")
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be in 0..1, found {value!r}")
+    return float(value)
+
+
+def check_target(name: str, value: Any, greatest: float = math.inf) -> float | None:
+    """Return value, which must be None or a finite number above 0 and at most greatest, as a float.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    if not (0 < value <= greatest and math.isfinite(value)):
+        bound = "finite" if math.isinf(greatest) else f"at most {greatest}"
+        raise ValueError(f"{name} must be above 0 and {bound}, found {value!r}")
     return float(value)

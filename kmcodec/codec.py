@@ -5,11 +5,13 @@ from __future__ import annotations
 import builtins
 import os
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kmcodec.budget import fit_colors
+from kmcodec.checks import check_pixels
 from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.reader import KmqReader
 from kmcodec.container.writer import write_image
@@ -22,11 +24,12 @@ from kmcodec.streaming import Rows, is_on_disk, write_rows
 
 def encode(
     rgb: ArrayLike,
-    n_colors: int = 64,
+    n_colors: int | Literal["auto"] = 64,
     *,
     strip_rows: int | None = None,
     metadata: Metadata | None = None,
     recipe: bool = False,
+    max_bytes: int | None = None,
     **options: Any,
 ) -> bytes:
     """Encode a picture.
@@ -35,14 +38,17 @@ def encode(
     ----------
     rgb : array_like, shape (height, width, 3) or (height, width, 4), uint8
         sRGB, with straight alpha as fourth channel. Not modified.
-    n_colors : int, default 64
-        K, 1..65536. A picture of at most that many distinct colours is stored exactly.
+    n_colors : int or "auto", default 64
+        K, 1..65536. A picture of at most that many distinct colours is stored exactly. "auto" as for
+        kmcodec.quantize.
     strip_rows : int, optional
         Rows that are stored and checked together; default: about a million pixels' worth.
     metadata : Metadata, optional
         What goes with the picture.
     recipe : bool, default False
         Whether to record in the file how it was made: the options, and size and SHA-256 of the pixels.
+    max_bytes : int, optional
+        Size of the file at most: n_colors is lowered to what fits.
     **options
         Options of kmcodec.quantize.
 
@@ -53,17 +59,33 @@ def encode(
 
     Raises
     ------
+    TargetError
+        If max_bytes, target_psnr or target_ssim is out of reach.
+    MissingExtraError
+        If target_ssim is given, and scikit-image is not installed.
     TypeError, ValueError
         If an argument has the wrong type, or is out of range.
     """
-    image = quantize(rgb, n_colors, **options)
+    pixels = check_pixels(rgb)
     metadata = metadata or Metadata()
     if recipe:
-        pixels = np.asarray(rgb)
         digest = PixelHash(pixels.shape)
         digest.add(pixels)
-        metadata = replace(metadata, recipe=build_recipe(n_colors, options) | digest.describe())
-    image = replace(image, sections=metadata.to_sections())
+        asked = build_recipe(n_colors, options, max_bytes=max_bytes)
+        metadata = replace(metadata, recipe=asked | digest.describe())
+    sections = metadata.to_sections()
+    if max_bytes is not None:
+        n_colors, options = fit_colors(
+            n_colors,
+            options,
+            max_bytes,
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            has_alpha=bool((pixels[:, :, 3:] != 255).any()),
+            strip_rows=strip_rows,
+            sections=sections,
+        )
+    image = replace(quantize(pixels, n_colors, **options), sections=sections)
     return write_image(image, strip_rows=strip_rows, threads=options.get("threads"))
 
 
@@ -101,7 +123,12 @@ def decode(
     return KmqReader(data, max_pixels=max_pixels).pixels(threads=threads)
 
 
-def write(path: str | os.PathLike[str], rgb: ArrayLike | Rows, n_colors: int = 64, **options: Any) -> None:
+def write(
+    path: str | os.PathLike[str],
+    rgb: ArrayLike | Rows,
+    n_colors: int | Literal["auto"] = 64,
+    **options: Any,
+) -> None:
     """Encode a picture into a file, which is replaced only when the new one is complete.
 
     Parameters
@@ -110,7 +137,7 @@ def write(path: str | os.PathLike[str], rgb: ArrayLike | Rows, n_colors: int = 6
     rgb : array_like or Rows
         As for encode. A picture on disk is read in blocks, twice, and needs not fit into memory: a memory
         map (``np.load(path, mmap_mode="r")``), or an array that gives its rows by slicing, as those of h5py
-        and zarr.
+        and zarr. target_ssim, and target_psnr with dithering, need it in memory.
     n_colors, **options
         As for encode.
 
@@ -118,7 +145,7 @@ def write(path: str | os.PathLike[str], rgb: ArrayLike | Rows, n_colors: int = 6
     ------
     OSError
         If the file cannot be written; an old one is then still there.
-    TypeError, ValueError
+    TargetError, MissingExtraError, TypeError, ValueError
         As for encode.
     """
     if is_on_disk(rgb):

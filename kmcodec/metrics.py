@@ -10,6 +10,7 @@ two errors, or all pixels of the two together.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -76,7 +77,7 @@ def mean_squared_error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     total = 0.0
     for _, errors in _list_errors(a, b, max(1, _BLOCK_PIXELS // a.shape[1])):
         total += float(errors.sum())
-    return total / (a.shape[0] * a.shape[1])
+    return float(total / (a.shape[0] * a.shape[1]))
 
 
 def psnr_db(mse: float) -> float:
@@ -99,7 +100,7 @@ def find_worst_region(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Region:
     columns = _cut_evenly(width)
     worst = Region(0, 0, 0, 0, -1.0)
     tops = [*_cut_evenly(height).tolist(), height]
-    for top, bottom in zip(tops, tops[1:], strict=False):
+    for top, bottom in itertools.pairwise(tops):
         (_, errors), *_ = _list_errors(a[top:bottom], b[top:bottom], bottom - top)
         sizes = np.diff(np.append(columns, width)) * (bottom - top)
         means = np.add.reduceat(errors.sum(axis=0), columns) / sizes
@@ -150,11 +151,11 @@ def structural_similarity(a: NDArray[np.uint8], b: NDArray[np.uint8], workers: W
             top, channel = task
             bottom = min(top + step, height - margin)
             x, y = (p[top - margin : bottom + margin, :, channel] for p in pair)
-            return (bottom - top) * float(measure(x, y, data_range=255))
+            return float((bottom - top) * measure(x, y, data_range=255))
 
         tasks = [(top, c) for top in range(margin, height - margin, step) for c in range(3)]
         means.append(sum(workers.map(sum_block, tasks)) / (3 * (height - 2 * margin)))
-    return sum(means) / len(means)
+    return float(np.mean(means))
 
 
 def measure_color_difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> ColorDifference:

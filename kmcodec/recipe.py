@@ -14,23 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmcodec.checks import check_colors
+from kmcodec.image import MAX_COLORS
 from kmcodec.quantize.quantizer import quantize
 from kmcodec.version import __version__
 
 # What decides the palette where none is given; and what decides the indices, always.
 _SEARCH_OPTIONS = ("init", "effort")
+_TARGETS = ("target_psnr", "target_ssim")
 _OPTIONS = ("space", "dither")
 
 
-def build_recipe(n_colors: int, options: Mapping[str, Any]) -> dict[str, Any]:
+def build_recipe(
+    n_colors: int | str, options: Mapping[str, Any], *, max_bytes: int | None = None
+) -> dict[str, Any]:
     """Return what was asked of kmcodec.quantize, ready for JSON.
 
     Parameters
     ----------
-    n_colors : int
+    n_colors : int or "auto"
         K, as it was asked for.
     options : mapping
         Options of kmcodec.quantize; the defaults of others are filled in.
+    max_bytes : int, optional
+        As for kmcodec.encode.
     """
     defaults = inspect.signature(quantize).parameters
     chosen = {name: options.get(name, parameter.default) for name, parameter in defaults.items()}
@@ -38,11 +44,16 @@ def build_recipe(n_colors: int, options: Mapping[str, Any]) -> dict[str, Any]:
     if chosen["palette"] is not None:
         recipe["palette"] = _list_colors("palette", chosen["palette"])
     else:
-        recipe["colors"] = int(n_colors)
+        recipe["colors"] = n_colors if isinstance(n_colors, str) else int(n_colors)
+        if chosen["max_colors"] != MAX_COLORS:
+            recipe["max_colors"] = int(chosen["max_colors"])
+        recipe.update((name, float(chosen[name])) for name in _TARGETS if chosen[name] is not None)
         recipe.update((name, chosen[name]) for name in _SEARCH_OPTIONS)
         recipe["seed"] = int(chosen["seed"])
         if chosen["keep"] is not None:
             recipe["keep"] = _list_colors("keep", chosen["keep"])
+    if max_bytes is not None:
+        recipe["max_bytes"] = int(max_bytes)
     recipe.update((name, chosen[name]) for name in _OPTIONS)
     if chosen["dither"] != "none":
         recipe["dither_strength"] = float(chosen["dither_strength"])

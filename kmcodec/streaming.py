@@ -10,17 +10,19 @@ import mmap
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kmcodec.budget import fit_colors
 from kmcodec.checks import check_integer
 from kmcodec.container.layout import Header
 from kmcodec.container.writer import KmqWriter
 from kmcodec.metadata import Metadata
+from kmcodec.quantize.choose import check_needs_no_pixels, choose_palette_for_goal
 from kmcodec.quantize.histogram import ColorCounter, ColorTable
-from kmcodec.quantize.quantizer import check_options, choose_palette
+from kmcodec.quantize.options import check_options
 from kmcodec.recipe import PixelHash, build_recipe
 from kmcodec.threads import Workers
 
@@ -57,11 +59,12 @@ def is_on_disk(picture: Any) -> bool:
 def write_rows(
     target: str | os.PathLike[str] | BinaryIO,
     rows: Rows,
-    n_colors: int = 64,
+    n_colors: int | Literal["auto"] = 64,
     *,
     strip_rows: int | None = None,
     metadata: Metadata | None = None,
     recipe: bool = False,
+    max_bytes: int | None = None,
     on_progress: OnProgress | None = None,
     threads: int | None = None,
     **options: Any,
@@ -76,8 +79,8 @@ def write_rows(
         Shape (height, width, 3) or (height, width, 4), uint8; is read twice from top to bottom.
     on_progress : callable, optional
         Is told the name of the work, and pixels done and in all.
-    n_colors, strip_rows, metadata, recipe, threads, **options
-        As for kmcodec.encode.
+    n_colors, strip_rows, metadata, recipe, max_bytes, threads, **options
+        As for kmcodec.encode, but target_ssim, and target_psnr with dithering, which need all pixels at once.
 
     Returns
     -------
@@ -88,6 +91,8 @@ def write_rows(
     ------
     OSError
         If rows cannot be read, or the file not be written.
+    TargetError
+        If max_bytes or target_psnr is out of reach.
     TypeError, ValueError
         If an argument has the wrong type, or is out of range.
     """
@@ -97,6 +102,7 @@ def write_rows(
     if len(shape) != 3 or shape[2] not in (3, 4) or 0 in shape:
         raise ValueError(f"pixels must have shape (height, width, 3 or 4), found {shape!r}")
     request = check_options(n_colors, **options)
+    check_needs_no_pixels(request)
     # All that can be wrong is found before the work begins.
     metadata = metadata or Metadata()
     metadata.to_sections()
@@ -112,20 +118,34 @@ def write_rows(
             if recipe:
                 digest.add(pixels)
         histogram = counter.finish()
-        choice = choose_palette(histogram, request, workers)
+        if recipe:
+            asked = build_recipe(n_colors, options, max_bytes=max_bytes)
+            metadata = replace(metadata, recipe=asked | digest.describe())
+        sections = metadata.to_sections()
+        if max_bytes is not None:
+            n_colors, options = fit_colors(
+                n_colors,
+                options,
+                max_bytes,
+                width=width,
+                height=height,
+                has_alpha=histogram.colors.shape[1] == 4,
+                strip_rows=strip_rows,
+                sections=sections,
+            )
+            request = check_options(n_colors, **options)
+        choice = choose_palette_for_goal(histogram, request, workers)
         values: NDArray[Any] = choice.list_indices()
         if choice.ditherer is not None:
             values = np.arange(len(histogram.colors), dtype=np.int32)
         table = ColorTable(histogram, values)
-        if recipe:
-            metadata = replace(metadata, recipe=build_recipe(n_colors, options) | digest.describe())
         with KmqWriter(
             target,
             choice.palette,
             width,
             height,
             strip_rows=strip_rows,
-            sections=metadata.to_sections(),
+            sections=sections,
             threads=threads,
         ) as writer:
             for pixels in _read_blocks(rows, "writing", tell):

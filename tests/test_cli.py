@@ -22,7 +22,7 @@ from kmcodec.cli import arguments
 from kmcodec.pictures import load_picture
 from kmcodec.quantize.colorspace import SPACES
 from kmcodec.quantize.dither import DITHERS
-from kmcodec.quantize.quantizer import EFFORTS, INITS
+from kmcodec.quantize.options import EFFORTS, INITS
 
 
 @pytest.fixture

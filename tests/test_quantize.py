@@ -22,7 +22,7 @@ from kmcodec.quantize import lloyd, seeding
 from kmcodec.quantize.colorspace import SPACES
 from kmcodec.quantize.grouping import Groups, group_points
 from kmcodec.quantize.histogram import count_picture
-from kmcodec.quantize.quantizer import EFFORTS, INITS
+from kmcodec.quantize.options import EFFORTS, INITS
 from kmcodec.report.measure import mean_squared_error
 from kmcodec.threads import Workers
 

@@ -20,7 +20,7 @@ from kmcodec.kernels import COMPILED
 from kmcodec.metadata import Metadata
 from kmcodec.palettes import read_palette
 from kmcodec.pictures import Picture, measure_picture, read_metadata
-from kmcodec.quantize.quantizer import EFFORTS, Iteration
+from kmcodec.quantize.options import EFFORTS, Iteration
 from kmcodec.report import measure, text
 from kmcodec.rows import opening_rows
 from kmcodec.streaming import Rows, write_rows

@@ -33,6 +33,22 @@ def default_strip_rows(width: int, height: int) -> int:
     return min(max(1, _STRIP_PIXELS // width), height)
 
 
+def plan_header(
+    n_colors: int,
+    width: int,
+    height: int,
+    *,
+    has_alpha: bool,
+    strip_rows: int | None,
+    sections_bytes: int,
+) -> layout.Header:
+    """Return the header of a file of which all but the pixels is known; strip_rows is as for KmqWriter."""
+    if strip_rows is None:
+        strip_rows = default_strip_rows(width, height)
+    strip_rows = min(check_integer("strip_rows", strip_rows, 1), height)
+    return layout.Header(width, height, n_colors - 1, has_alpha, strip_rows, sections_bytes)
+
+
 class KmqWriter:
     """Write a .kmq file as its rows come, in the memory of a strip; use it in a with-block, from one thread.
 
@@ -75,12 +91,15 @@ class KmqWriter:
         colors = check_colors("palette", palette)
         width = check_integer("width", width, 1, _LARGEST_SIDE)
         height = check_integer("height", height, 1, _LARGEST_SIDE)
-        if strip_rows is None:
-            strip_rows = default_strip_rows(width, height)
-        strip_rows = min(check_integer("strip_rows", strip_rows, 1), height)
         area = layout.build_sections(tuple(sections))
-        last_index, has_alpha = len(colors) - 1, colors.shape[1] == 4
-        self.header = layout.Header(width, height, last_index, has_alpha, strip_rows, len(area))
+        self.header = plan_header(
+            len(colors),
+            width,
+            height,
+            has_alpha=colors.shape[1] == 4,
+            strip_rows=strip_rows,
+            sections_bytes=len(area),
+        )
         self._is_valid = True
         self._rows = 0
         self._written_strips = 0
