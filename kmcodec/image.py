@@ -43,6 +43,13 @@ def empty_indices(shape: int | tuple[int, ...], n_colors: int) -> Indices:
     return np.empty(shape, np.uint8) if n_colors <= 256 else np.empty(shape, np.uint16)
 
 
+def drop_opaque_alpha(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return colors, of shape (..., 3) or (..., 4), without a fourth channel that is 255 everywhere."""
+    if colors.shape[-1] == 4 and (colors[..., 3] == 255).all():
+        return colors[..., :3]
+    return colors
+
+
 @dataclass(frozen=True, eq=False)
 class IndexedImage:
     """Hold a picture as a palette, an index for each pixel, and metadata.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import math
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -113,6 +114,8 @@ def find_worst_region(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Region:
 
 def has_scikit_image() -> bool:
     """Return whether SSIM and CIEDE2000 can be measured."""
+    if "skimage" in sys.modules:
+        return sys.modules["skimage"] is not None
     return importlib.util.find_spec("skimage") is not None
 
 

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from support import SAMPLES, photo, pictures, squared_distances
 
 import kmcodec
+from kmcodec.metrics import mean_squared_error
 from kmcodec.pictures import load_picture
 from kmcodec.quantize import lloyd, seeding
 from kmcodec.quantize.colorspace import SPACES
 from kmcodec.quantize.grouping import Groups, group_points
 from kmcodec.quantize.histogram import count_picture
 from kmcodec.quantize.options import EFFORTS, INITS
-from kmcodec.report.measure import mean_squared_error
 from kmcodec.threads import Workers
 
 SRGB = SPACES["srgb"]

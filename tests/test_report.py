@@ -1,24 +1,62 @@
-"""The report's numbers, against values computed by hand."""
+"""The report's numbers, against values computed by hand; and text and JSON against each other."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
+from pathlib import Path
+from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
-from support import photo
+from numpy.typing import NDArray
+from support import ROOT, SAMPLES, fail, photo, succeed
 
 import kmcodec
-from kmcodec.report.measure import mean_squared_error, psnr_db
-from kmcodec.report.text import format_report
+from kmcodec.metrics import HINT, Region
+from kmcodec.pictures import load_picture
+from kmcodec.report.measure import FileParts
+from kmcodec.report.text import format_tables, list_notes, list_tables
+
+SCHEMA = json.loads((ROOT / "kmcodec" / "report" / "schema.json").read_text())
+
+
+def to_text(report: kmcodec.Report) -> str:
+    """Return a report as a terminal shows it."""
+    return format_tables(list_tables(report, original="a.png", file="a.kmq"), list_notes(report))
+
+
+def with_alpha(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture with an alpha channel that falls from left to right."""
+    alpha = np.linspace(255, 0, pixels.shape[1]).astype(np.uint8)
+    return np.dstack([pixels, np.broadcast_to(alpha, pixels.shape[:2])])
+
+
+#: One of each kind: usual, exact, with alpha, of one colour and of one pixel, with a recipe.
+CASES: dict[str, tuple[NDArray[np.uint8], dict[str, Any]]] = {
+    "photo": (photo(), {"n_colors": 8}),
+    "exact": (kmcodec.quantize(photo(), 8).to_rgb(), {"n_colors": 8}),
+    "alpha": (with_alpha(photo()), {"n_colors": 8}),
+    "one colour": (photo(), {"n_colors": 1}),
+    "one pixel": (photo(1, 1), {}),
+    "recipe": (photo(), {"n_colors": "auto", "recipe": True}),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> kmcodec.Report:
+    """Return the report of one of the cases."""
+    pixels, options = CASES[request.param]
+    return kmcodec.report(pixels, kmcodec.encode(pixels, **options), source_bytes=1000)
 
 
 def test_numbers_of_a_small_picture() -> None:
     """Sizes, ratio, bits per pixel, mse and PSNR by hand."""
     pixels = np.array([[[0, 0, 0], [2, 4, 6]]], np.uint8)
     data = kmcodec.encode(pixels, 1)
-    report = kmcodec.report(pixels, data, source_bytes=100)
+    report = kmcodec.report(pixels, data, source_bytes=100, perceptual=False)
     assert (
         kmcodec.Report(
             width=2,
@@ -30,39 +68,111 @@ def test_numbers_of_a_small_picture() -> None:
             source_bytes=100,
             ratio=6 / 43,
             bits_per_pixel=172.0,
+            raw_bits_per_pixel=24,
+            nominal_ratio=None,
+            source_ratio=100 / 43,
+            parts=FileParts(header=28, palette=3, indices=0, metadata=0, checksums=12),
+            colors_used=1,
+            colors_asked=None,
+            has_alpha=False,
             mse=1 + 4 + 9,
             psnr_db=10 * math.log10(255**2 * 3 / 14),
+            ssim=None,
+            delta_e_mean=None,
+            delta_e_p95=None,
+            delta_e_max=None,
+            worst_region=Region(0, 0, 2, 1, 14.0),
+            recorded=None,
+            is_recorded_source=None,
         )
         == report
     )
 
 
+def test_parts_add_up(case: kmcodec.Report) -> None:
+    """Every byte of the file is in one of the parts."""
+    assert case.file_bytes == sum(case.parts)
+
+
+def test_json_follows_the_schema(case: kmcodec.Report) -> None:
+    """What to_dict returns can be written as JSON, and is what schema.json describes."""
+    values = json.loads(json.dumps(case.to_dict(), allow_nan=False))
+    jsonschema.validate(values, SCHEMA, jsonschema.Draft202012Validator)
+    assert set(SCHEMA["required"]) <= set(SCHEMA["properties"])
+
+
+def find_numbers(values: Any) -> list[float]:
+    """Return all numbers in JSON, those in recorded texts too."""
+    if isinstance(values, dict):
+        return [n for value in values.values() for n in find_numbers(value)]
+    if isinstance(values, str):
+        return [float(n) for n in re.findall(r"\d+\.?\d*", values)]
+    return [] if values is None or isinstance(values, bool) else [float(values)]
+
+
+def test_every_number_of_the_text_is_in_the_json(case: kmcodec.Report) -> None:
+    """The text rounds, and says nothing else."""
+    known = find_numbers(case.to_dict())
+    for table in list_tables(case, original="a.png", file="a.kmq"):
+        for _, value in table.rows:
+            for number in re.findall(r"\d[\d,]*\.?\d*", value):
+                digits = len(number.partition(".")[2])
+                shown = float(number.replace(",", ""))
+                assert any(abs(shown - n) <= 0.501 * 10**-digits for n in known) or shown == 1, number
+
+
 def test_exact_copy_has_infinite_psnr() -> None:
     """Infinity is a number in Python, null in JSON and a word in text."""
-    pixels = kmcodec.quantize(photo(), 8).to_rgb()
-    report = kmcodec.report(pixels, kmcodec.encode(pixels, 8))
-    assert (0, math.inf) == (report.mse, report.psnr_db)
-    assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["psnr_db"] is None
-    assert "every pixel is exact" in format_report(report, original="a.png", file="a.kmq")
+    pixels, options = CASES["exact"]
+    report = kmcodec.report(pixels, kmcodec.encode(pixels, **options))
+    assert (0, math.inf, True) == (report.mse, report.psnr_db, report.is_exact)
+    values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert (None, True) == (values["psnr_db"], values["is_exact"])
+    assert "infinite" in to_text(report)
 
 
-def test_alpha_is_measured_on_black_and_on_white() -> None:
-    """The mean of the error on black and of that on white."""
-    a = np.array([[[255, 255, 255, 255]]], np.uint8)
-    b = np.array([[[255, 255, 255, 0]]], np.uint8)
-    # White against nothing: wrong by 255 in three channels on black, right on white.
-    assert 3 * 255**2 / 2 == mean_squared_error(a, b)
-    assert 0 == mean_squared_error(b, np.array([[[9, 9, 9, 0]]], np.uint8))
-    assert 0 == mean_squared_error(a, a[:, :, :3])
+def test_alpha_is_stated() -> None:
+    """Where errors are those on black and on white, the report says so; opaque alpha is none."""
+    report = kmcodec.report(*(lambda p: (p, kmcodec.encode(p, 8)))(with_alpha(photo())))
+    assert report.has_alpha
+    assert 32 == report.raw_bits_per_pixel
+    assert "on black and those on white" in to_text(report)
+    opaque = np.dstack([photo(), np.full(photo().shape[:2], 255, np.uint8)])
+    assert not kmcodec.report(opaque, kmcodec.encode(opaque, 8)).has_alpha
 
 
-def test_blocks_do_not_show() -> None:
-    """Large pictures are compared in blocks, with the same result."""
-    rng = np.random.default_rng(0)
-    a, b = rng.integers(0, 256, (2, 700, 500, 3)).astype(np.uint8)
-    expected = ((a.astype(float) - b) ** 2).sum(axis=2).mean()
-    assert mean_squared_error(a, b) == pytest.approx(expected, rel=1e-12)
-    assert psnr_db(expected) == pytest.approx(10 * np.log10(255**2 / ((a.astype(float) - b) ** 2).mean()))
+def test_unused_colors_are_counted() -> None:
+    """Colours that no pixel has are not among those used."""
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    data = kmcodec.encode(pixels, palette=[(0, 0, 0), (1, 1, 1), (2, 2, 2)])
+    report = kmcodec.report(pixels, data)
+    assert (3, 1) == (report.colors, report.colors_used)
+    assert "3, of which 1 used" in to_text(report)
+
+
+def test_recorded_and_measured_are_told_apart() -> None:
+    """The recipe is under its own heading, with the verdict whether this is the picture."""
+    pixels = photo()
+    data = kmcodec.encode(pixels, "auto", recipe=True)
+    report = kmcodec.report(pixels, data)
+    assert ("auto", True) == (report.colors_asked, report.is_recorded_source)
+    heading = to_text(report).partition("Recorded in the file")[2]
+    assert "is the picture that was encoded" in heading
+    assert "default" in heading
+    other = kmcodec.report(np.flipud(pixels), data)
+    assert other.is_recorded_source is False
+    assert "is not the picture that was encoded" in to_text(other)
+
+
+@pytest.mark.parametrize("recipe", [{}, {"colors": [1]}, {"source_sha256": 5}, {"colors": True}])
+def test_recipes_are_not_relied_upon(recipe: dict[str, Any]) -> None:
+    """Whatever a recipe holds, it is shown, and nothing follows from it."""
+    pixels = photo()
+    data = kmcodec.encode(pixels, 4, metadata=kmcodec.Metadata(recipe=recipe))
+    report = kmcodec.report(pixels, data)
+    assert (None, None, recipe) == (report.colors_asked, report.is_recorded_source, report.recorded)
+    jsonschema.validate(report.to_dict(), SCHEMA)
+    to_text(report)
 
 
 def test_inputs_are_checked_and_not_modified() -> None:
@@ -70,8 +180,10 @@ def test_inputs_are_checked_and_not_modified() -> None:
     pixels = photo()
     before = pixels.copy()
     data = kmcodec.encode(pixels, 4)
-    kmcodec.report(pixels, data)
+    kept = bytearray(data)
+    kmcodec.report(pixels, kept)
     np.testing.assert_array_equal(before, pixels)
+    assert data == kept
     with pytest.raises(ValueError, match="48 x 64 pixels, the .kmq file 64 x 48"):
         kmcodec.report(pixels.transpose(1, 0, 2), data)
     with pytest.raises(TypeError, match="uint8"):
@@ -86,7 +198,46 @@ def test_text_says_when_the_source_was_smaller() -> None:
     """A file that is larger than its source is called that."""
     pixels = photo()
     data = kmcodec.encode(pixels, 4)
-    smaller = format_report(kmcodec.report(pixels, data, source_bytes=10**6), original="a.png", file="a.kmq")
-    assert f"{10**6 / len(data):.2f} : 1 to a.png" in smaller
-    larger = format_report(kmcodec.report(pixels, data, source_bytes=100), original="a.png", file="a.kmq")
-    assert f"but {len(data) / 100:.2f} times the size of a.png" in larger
+    smaller = to_text(kmcodec.report(pixels, data, source_bytes=10**6))
+    assert f"{10**6 / len(data):.2f} : 1 to the original file, which has 1,000,000 bytes\n" in smaller
+    larger = to_text(kmcodec.report(pixels, data, source_bytes=100))
+    assert f"{100 / len(data):.2f} : 1 to the original file, which has 100 bytes: it is smaller" in larger
+
+
+def test_titles_are_bold_only_where_that_is_understood() -> None:
+    """A pipe gets plain text."""
+    report = kmcodec.report(photo(), kmcodec.encode(photo(), 4))
+    tables = list_tables(report, original="a.png", file="a.kmq")
+    assert "\x1b" not in format_tables(tables)
+    assert "\x1b[1mWhat it takes\x1b[0m" in format_tables(tables, is_colored=True)
+
+
+class TestCommand:
+    """kmq report."""
+
+    def test_text_and_json(self, tmp_path: Path) -> None:
+        """Both say the same as the library."""
+        source = SAMPLES / "icon.png"
+        succeed(tmp_path, "encode", str(source), "-o", "a.kmq", "-k", "16", "--quiet", "--recipe")
+        values = json.loads(succeed(tmp_path, "report", str(source), "a.kmq", "--json"))
+        jsonschema.validate(values, SCHEMA)
+        report = kmcodec.report(
+            load_picture(source),
+            (tmp_path / "a.kmq").read_bytes(),
+            source_bytes=source.stat().st_size,
+        )
+        assert json.loads(json.dumps(report.to_dict())) == values
+        words = succeed(tmp_path, "report", str(source), "a.kmq").decode()
+        assert format_tables(list_tables(report, original=str(source), file="a.kmq")) in words
+
+    def test_other_size(self, tmp_path: Path) -> None:
+        """A file of another picture is an error of one line."""
+        succeed(tmp_path, "encode", str(SAMPLES / "sprite.png"), "-o", "a.kmq", "--quiet")
+        message = fail(tmp_path, "report", str(SAMPLES / "icon.png"), "a.kmq")
+        assert "a.kmq: the original has 128 x 128 pixels, the .kmq file 16 x 16" in message
+
+    def test_hint_is_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without scikit-image the report says how to get it."""
+        monkeypatch.setitem(__import__("sys").modules, "skimage", None)
+        report = kmcodec.report(photo(), kmcodec.encode(photo(), 4))
+        assert to_text(report).endswith(f"\n\n{HINT}.")

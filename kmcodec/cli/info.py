@@ -71,19 +71,14 @@ def _list_rows(section: Section) -> list[tuple[str, str]]:
     name = _NAMES.get(section.type, f"section {section.type.decode()}")
     described = describe_section(section)
     if "text" in described:
-        return [("text", f"{_show(described['keyword'])}: {_show(described['text'])}")]
+        keyword, words = (text.show(described[name], _LONGEST_TEXT) for name in ("keyword", "text"))
+        return [("text", f"{keyword}: {words}")]
     if "unit" in described:
         unit = " pixels per metre" if described["unit"] else ", a ratio"
         return [("density", f"{described['x']} x {described['y']}{unit}")]
     if "recipe" in described:
         return [
-            ("recipe", f"{_show(str(key))}: {_show(str(value))}")
+            ("recipe", f"{text.show(str(key))}: {text.show(str(value), _LONGEST_TEXT)}")
             for key, value in described["recipe"].items()
         ]
     return [("metadata", f"{name}, {len(section.payload):,} bytes")]
-
-
-def _show(text: str) -> str:
-    """Return text from a file for a terminal: one line, of characters that can be seen."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]}..."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
@@ -15,27 +17,38 @@ def run(options: argparse.Namespace) -> int:
     """Compare a file with its original."""
     if options.original == options.input == "-":
         raise UsageError("only one of ORIGINAL and IN.kmq can be standard input")
-    drawing = options.side_by_side
-    if drawing is not None:
-        outputs.check(drawing, [options.original, options.input], force=options.force)
+    for drawing in (options.side_by_side, options.html):
+        if drawing is not None:
+            outputs.check(drawing, [options.original, options.input], force=options.force)
     picture, source_bytes = inputs.load(options.original)
-    original = picture.pixels
     with inputs.opening_kmq(options.input) as file, naming(options.input):
+        reader = KmqReader(file)
+        image = reader.image()
         try:
-            report = measure.report(original, file, source_bytes=source_bytes)
-            decoded = KmqReader(file).pixels() if drawing is not None else None
+            report = measure.measure_image(
+                picture.pixels,
+                image,
+                reader.header,
+                recorded=reader.metadata.recipe,
+                source_bytes=source_bytes,
+            )
         except ValueError as error:
             raise CommandError(f"{show_path(options.input)}: {error}") from None
-    if drawing is not None and decoded is not None:
+    if options.side_by_side is not None:
         captions = (
-            f"original: {8 * report.raw_bytes // (report.width * report.height)} bits per pixel",
+            f"original: {report.raw_bits_per_pixel} bits per pixel",
             f"{text.count(report.colors, 'colour')}: {text.bits(report.index_bits)} per pixel",
         )
-        joined = join_pictures(original, decoded, captions)
-        outputs.write(drawing, encode_picture(joined), force=options.force)
+        joined = join_pictures(picture.pixels, image.to_rgb(), captions)
+        outputs.write(options.side_by_side, encode_picture(joined), force=options.force)
     if options.json:
         outputs.print_json(report.to_dict())
-    else:
-        names = {"original": show_path(options.original), "file": show_path(options.input)}
-        print(text.format_report(report, **names))
+        return 0
+    tables = text.list_tables(report, original=show_path(options.original), file=show_path(options.input))
+    print(text.format_tables(tables, text.list_notes(report), is_colored=_is_colored()))
     return 0
+
+
+def _is_colored() -> bool:
+    """Return whether standard output is a terminal that is to show colours (see no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -258,13 +258,6 @@ class _Oklab:
 SPACES: dict[str, ColorSpace] = {"srgb": _Srgb(), "oklab": _Oklab()}
 
 
-def drop_opaque_alpha(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return colors, of shape (..., 3) or (..., 4), without a fourth channel that is 255 everywhere."""
-    if colors.shape[-1] == 4 and (colors[..., 3] == 255).all():
-        return colors[..., :3]
-    return colors
-
-
 def sort_palette(palette: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return the distinct colours of a palette from dark to light.
 

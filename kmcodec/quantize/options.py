@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kmcodec.checks import check_choice, check_colors, check_fraction, check_integer, check_target
-from kmcodec.image import MAX_COLORS
-from kmcodec.quantize.colorspace import SPACES, ColorSpace, drop_opaque_alpha
+from kmcodec.image import MAX_COLORS, drop_opaque_alpha
+from kmcodec.quantize.colorspace import SPACES, ColorSpace
 from kmcodec.quantize.dither import DITHERS
 from kmcodec.quantize.search import BATCH
 from kmcodec.quantize.seeding import SEEDINGS

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kmcodec.image import Indices, to_indices
+from kmcodec.image import Indices, drop_opaque_alpha, to_indices
 from kmcodec.quantize import lloyd
-from kmcodec.quantize.colorspace import ColorSpace, drop_opaque_alpha, rank_colors, sort_palette
+from kmcodec.quantize.colorspace import ColorSpace, rank_colors, sort_palette
 from kmcodec.quantize.dither import DITHERS, Ditherer, Task
 from kmcodec.quantize.grouping import Groups, group_points
 from kmcodec.quantize.histogram import Histogram

@@ -9,10 +9,9 @@ from numpy.typing import ArrayLike
 
 from kmcodec.checks import check_pixels
 from kmcodec.errors import TargetError
-from kmcodec.image import MAX_COLORS, IndexedImage
+from kmcodec.image import MAX_COLORS, IndexedImage, drop_opaque_alpha
 from kmcodec.metrics import mean_squared_error, psnr_db, structural_similarity
 from kmcodec.quantize.choose import Quality, choose_n_colors
-from kmcodec.quantize.colorspace import drop_opaque_alpha
 from kmcodec.quantize.histogram import count_picture, look_up
 from kmcodec.quantize.options import Iteration, check_options
 from kmcodec.quantize.palette import Choice, choose_palette

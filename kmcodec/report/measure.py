@@ -1,24 +1,26 @@
 """Measure a .kmq file against its original.
 
-Owns the definitions of the measures. Knows nothing of how they are shown.
+Owns what is measured. Knows nothing of how it is shown.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kmcodec import metrics
 from kmcodec.checks import check_pixels
-from kmcodec.container.layout import Header
+from kmcodec.container.layout import CRC_BYTES, HEADER_BYTES, Header
 from kmcodec.container.reader import KmqReader
 from kmcodec.container.source import FileLike
-
-# Pixels that are compared at a time.
-_BLOCK_PIXELS = 1 << 18
+from kmcodec.image import IndexedImage, drop_opaque_alpha
+from kmcodec.recipe import PixelHash
+from kmcodec.threads import Workers
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,96 @@ class Size:
         return {key: None if value == math.inf else value for key, value in asdict(self).items()}
 
 
+class FileParts(NamedTuple):
+    """Say where the bytes of a file go; they add up to the file.
+
+    Attributes
+    ----------
+    header, palette, indices, metadata : int
+        Bytes of each without its checksums.
+    checksums : int
+        Bytes of all checksums.
+    """
+
+    header: int
+    palette: int
+    indices: int
+    metadata: int
+    checksums: int
+
+
 @dataclass(frozen=True)
 class Report(Size):
     """Say what a .kmq file takes, and how far it is from its original.
 
+    Where either has alpha, both are laid on black and on white: mse and ssim are the means of the two, and
+    delta E is that of all pixels of both.
+
     Attributes
     ----------
+    raw_bits_per_pixel : int
+        24, or 32 with alpha in the palette.
+    nominal_ratio : float or None
+        raw_bits_per_pixel / index_bits: what the ratio would be without header, palette and checksums. None
+        for a single colour, whose pixels take no bits.
+    source_ratio : float or None
+        source_bytes / file_bytes, where there is an original file.
+    parts : FileParts
+        Where the bytes of the file go.
+    colors_used : int
+        Palette entries that some pixel has.
+    colors_asked : int, str or None
+        K as the recipe has it, if there is one: a number, or "auto".
+    has_alpha : bool
+        Whether errors are those on black and on white.
     mse : float
-        Mean over the pixels of the squared errors in R, G and B (0..255), summed. With alpha the mean of
-        that of both pictures on black and that of both on white.
+        Mean over the pixels of the squared errors in R, G and B (0..255), summed.
     psnr_db : float
-        10 log10(255**2 / (mse / 3)), in decibels; infinite for an exact copy.
+        10 log10(255**2 / (mse / 3)), in decibels; infinite if there is no error.
+    ssim : float or None
+        Structural similarity, at most 1; None without scikit-image, and for a side below 7 pixels.
+    delta_e_mean, delta_e_p95, delta_e_max : float or None
+        CIEDE2000 over all pixels: mean, 95th percentile, largest; None without scikit-image.
+    worst_region : metrics.Region
+        Of all regions of about 32 x 32 pixels the one of the largest error.
+    recorded : dict or None
+        The recipe of the file, if it has one: what its encoder said, and not measured here.
+    is_recorded_source : bool or None
+        Whether the original is the very picture of the recipe, by its SHA-256; None if that says nothing.
     """
 
+    raw_bits_per_pixel: int
+    nominal_ratio: float | None
+    source_ratio: float | None
+    parts: FileParts
+    colors_used: int
+    colors_asked: int | str | None
+    has_alpha: bool
     mse: float
     psnr_db: float
+    ssim: float | None
+    delta_e_mean: float | None
+    delta_e_p95: float | None
+    delta_e_max: float | None
+    worst_region: metrics.Region
+    recorded: Mapping[str, Any] | None
+    is_recorded_source: bool | None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no pixel has an error that can be seen."""
+        return self.mse == 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values by name, ready for JSON (see schema.json): an infinite PSNR as None."""
+        region = self.worst_region
+        psnr_db = metrics.psnr_db(region.mse)
+        return {
+            **super().to_dict(),
+            "parts": self.parts._asdict(),
+            "is_exact": self.is_exact,
+            "worst_region": {**region._asdict(), "psnr_db": None if math.isinf(psnr_db) else psnr_db},
+        }
 
 
 def measure_size(header: Header, *, source_bytes: int | None = None) -> Size:
@@ -101,8 +178,26 @@ def measure_size(header: Header, *, source_bytes: int | None = None) -> Size:
     )
 
 
+def measure_parts(header: Header) -> FileParts:
+    """Return where the bytes of a file go."""
+    indices = sum(header.payload_bytes(number) for number in range(header.strip_count))
+    has_sections = header.sections_bytes > 0
+    return FileParts(
+        header=HEADER_BYTES - CRC_BYTES,
+        palette=header.palette_bytes,
+        indices=indices,
+        metadata=header.sections_bytes - CRC_BYTES * has_sections,
+        checksums=CRC_BYTES * (2 + has_sections + header.strip_count),
+    )
+
+
 def report(
-    rgb: ArrayLike, data: bytes | bytearray | memoryview | FileLike, *, source_bytes: int | None = None
+    rgb: ArrayLike,
+    data: bytes | bytearray | memoryview | FileLike,
+    *,
+    source_bytes: int | None = None,
+    perceptual: bool = True,
+    threads: int | None = None,
 ) -> Report:
     """Measure a .kmq file against its original.
 
@@ -114,6 +209,10 @@ def report(
         The .kmq file.
     source_bytes : int, optional
         Size of the file from which the original was read.
+    perceptual : bool, default True
+        Whether to measure SSIM and CIEDE2000, too, which takes most of the time; it needs scikit-image.
+    threads : int, optional
+        Default: all processors.
 
     Returns
     -------
@@ -126,51 +225,76 @@ def report(
     TypeError, ValueError
         If rgb is no such array, or has another width or height than the file.
     """
-    original = check_pixels(rgb)
     reader = KmqReader(data)
-    if original.shape[:2] != (reader.height, reader.width):
+    image = reader.image(threads=threads)
+    return measure_image(
+        rgb,
+        image,
+        reader.header,
+        recorded=reader.metadata.recipe,
+        source_bytes=source_bytes,
+        perceptual=perceptual,
+        threads=threads,
+    )
+
+
+def measure_image(
+    rgb: ArrayLike,
+    image: IndexedImage,
+    header: Header,
+    *,
+    recorded: Mapping[str, Any] | None = None,
+    source_bytes: int | None = None,
+    perceptual: bool = True,
+    threads: int | None = None,
+) -> Report:
+    """Do what report does, of a file that is already decoded."""
+    original = check_pixels(rgb)
+    if original.shape[:2] != (header.height, header.width):
         raise ValueError(
             f"the original has {original.shape[1]} x {original.shape[0]} pixels,"
-            f" the .kmq file {reader.width} x {reader.height}"
+            f" the .kmq file {header.width} x {header.height}"
         )
-    size = measure_size(reader.header, source_bytes=source_bytes)
-    mse = mean_squared_error(original, reader.pixels())
-    return Report(**asdict(size), mse=mse, psnr_db=psnr_db(mse))
+    is_recorded_source = _compare_with_recorded(original, recorded)
+    original, decoded = drop_opaque_alpha(original), drop_opaque_alpha(image.to_rgb())
+    size = measure_size(header, source_bytes=source_bytes)
+    mse = metrics.mean_squared_error(original, decoded)
+    ssim, difference = None, None
+    if perceptual and metrics.has_scikit_image():
+        with Workers(threads) as workers:
+            ssim = metrics.structural_similarity(original, decoded, workers)
+        difference = metrics.measure_color_difference(original, decoded)
+    raw_bits = 8 * header.channels
+    return Report(
+        **asdict(size),
+        raw_bits_per_pixel=raw_bits,
+        nominal_ratio=raw_bits / header.index_bits if header.index_bits else None,
+        source_ratio=None if source_bytes is None else source_bytes / header.file_bytes,
+        parts=measure_parts(header),
+        colors_used=int(np.count_nonzero(np.bincount(image.indices.ravel()))),
+        colors_asked=_find_colors_asked(recorded),
+        has_alpha=4 in (original.shape[2], decoded.shape[2]),
+        mse=mse,
+        psnr_db=metrics.psnr_db(mse),
+        ssim=ssim,
+        delta_e_mean=difference and difference.mean,
+        delta_e_p95=difference and difference.p95,
+        delta_e_max=difference and difference.maximum,
+        worst_region=metrics.find_worst_region(original, decoded),
+        recorded=recorded,
+        is_recorded_source=is_recorded_source,
+    )
 
 
-def mean_squared_error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Return the mean over the pixels of the squared errors, summed over R, G and B.
-
-    Parameters
-    ----------
-    a, b : ndarray, shape (height, width, 3) or (height, width, 4), uint8
-        Of equal height and width. Where either has alpha, the mean of the errors on black and on white.
-    """
-    total = 0.0
-    rows = max(1, _BLOCK_PIXELS // a.shape[1])
-    for top in range(0, len(a), rows):
-        total += _squared_error(a[top : top + rows], b[top : top + rows])
-    return total / (int(a.shape[0]) * int(a.shape[1]))
+def _find_colors_asked(recorded: Mapping[str, Any] | None) -> int | str | None:
+    """Return the K of a recipe, of which nothing can be relied upon."""
+    asked = (recorded or {}).get("colors")
+    return asked if isinstance(asked, (int, str)) and not isinstance(asked, bool) else None
 
 
-def psnr_db(mse: float) -> float:
-    """Return the peak signal-to-noise ratio in dB of a mean squared error summed over three channels."""
-    return math.inf if mse == 0 else 10 * math.log10(255**2 / (mse / 3))
-
-
-def _squared_error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    if a.shape[2] == 3 and b.shape[2] == 3:
-        difference = a.astype(np.int32) - b
-        return float(np.einsum("ijk,ijk->", difference, difference, dtype=np.int64))
-    (a_color, a_alpha), (b_color, b_alpha) = _premultiply(a), _premultiply(b)
-    on_black = a_color - b_color
-    on_white = on_black - 255 * (a_alpha - b_alpha)
-    return float((np.square(on_black).sum() + np.square(on_white).sum()) / 2)
-
-
-def _premultiply(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return colour times alpha (0..255), and alpha (0..1), shape (height, width, 1)."""
-    if pixels.shape[2] == 3:
-        return pixels.astype(np.float64), np.ones((*pixels.shape[:2], 1))
-    alpha = pixels[:, :, 3:] / 255
-    return pixels[:, :, :3] * alpha, alpha
+def _compare_with_recorded(original: NDArray[np.uint8], recorded: Mapping[str, Any] | None) -> bool | None:
+    if recorded is None or not isinstance(recorded.get("source_sha256"), str):
+        return None
+    pixels = PixelHash(original.shape)
+    pixels.add(original)
+    return all(recorded.get(name) == value for name, value in pixels.describe().items())

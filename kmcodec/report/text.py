@@ -1,14 +1,38 @@
-"""Report -> lines for a terminal."""
+"""Report -> tables, and tables -> lines for a terminal."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+from kmcodec.metrics import HINT, has_scikit_image, psnr_db
 from kmcodec.report.measure import Report, Size
 
+# Characters of a recorded value that are shown.
+_LONGEST_VALUE = 64
 
-def format_report(report: Report, *, original: str, file: str) -> str:
-    """Return a report as aligned lines.
+_BOLD = "\x1b[1m"
+_PLAIN = "\x1b[0m"
+
+
+class Table(NamedTuple):
+    """Hold a table for people.
+
+    Attributes
+    ----------
+    title : str
+    header : tuple of str
+        Empty where rows are a label and a value each.
+    rows : list of tuple of str
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def list_tables(report: Report, *, original: str, file: str) -> list[Table]:
+    """Return what a report says.
 
     Parameters
     ----------
@@ -16,19 +40,62 @@ def format_report(report: Report, *, original: str, file: str) -> str:
     original, file : str
         Names to show.
     """
-    exact = "none: every pixel is exact"
-    error = f"mse {report.mse:.3f} per pixel, PSNR {report.psnr_db:.2f} dB"
-    rows = [("picture", f"{original}, {report.width} x {report.height} pixels")]
-    rows += [
-        ("colours", f"{report.colors}, {bits(report.index_bits)} per pixel instead of {_raw_bits(report)}"),
-        ("raw pixels", f"{report.raw_bytes:,} bytes"),
-        ("this file", f"{report.file_bytes:,} bytes, {report.bits_per_pixel:.3f} bits per pixel: {file}"),
-        ("ratio", f"{report.ratio:.2f} : 1 to the raw pixels"),
+    picture = f"{original}, {report.width} x {report.height} pixels"
+    tables = [
+        Table("", (), [("original", picture), ("file", file)]),
+        Table("What it takes", (), _list_sizes(report)),
+        Table("How it looks, measured now", (), _list_errors(report)),
     ]
-    if report.source_bytes is not None:
-        rows.append(("", _compare_with_source(report, report.source_bytes, original)))
-    rows.append(("error", exact if math.isinf(report.psnr_db) else error))
-    return "\n".join(f"{label:<12}{value}" for label, value in rows)
+    if report.recorded is not None:
+        tables.append(Table("Recorded in the file by its encoder", (), _list_recorded(report)))
+    return tables
+
+
+def list_notes(report: Report) -> list[str]:
+    """Return what a reader of the tables has to know."""
+    notes = []
+    if report.has_alpha:
+        notes.append("There is alpha: errors are those on black and those on white, averaged.")
+    if report.ssim is None and not has_scikit_image():
+        notes.append(f"{HINT}.")
+    return notes
+
+
+def format_tables(tables: Sequence[Table], notes: Sequence[str] = (), *, is_colored: bool = False) -> str:
+    """Return tables as aligned lines.
+
+    Parameters
+    ----------
+    tables : sequence of Table
+    notes : sequence of str
+    is_colored : bool
+        Whether the terminal understands bold titles.
+    """
+    # One width for all that is label and value.
+    width = 2 + max((len(row[0]) for table in tables if not table.header for row in table.rows), default=0)
+    blocks = []
+    for table in tables:
+        lines = []
+        if table.title:
+            lines.append(f"{_BOLD}{table.title}{_PLAIN}" if is_colored else table.title)
+        indent = "  " if table.title else ""
+        if table.header:
+            lines += [indent + line for line in _align([table.header, *table.rows])]
+        else:
+            lines += [f"{indent}{label:<{width + 2 - len(indent)}}{value}" for label, value in table.rows]
+        blocks.append("\n".join(lines))
+    if notes:
+        blocks.append("\n".join(notes))
+    return "\n\n".join(blocks)
+
+
+def summarize(report: Report) -> str:
+    """Return in a sentence what a file takes and how it looks."""
+    quality = "no error" if report.is_exact else f"a PSNR of {report.psnr_db:.2f} dB"
+    return (
+        f"{count(report.colors, 'colour')}, {report.file_bytes:,} bytes: {report.ratio:.2f} : 1 to the raw"
+        f" pixels, with {quality}."
+    )
 
 
 def format_size(size: Size) -> str:
@@ -49,12 +116,83 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def _compare_with_source(report: Report, source_bytes: int, original: str) -> str:
-    if source_bytes < report.file_bytes:
-        times = f"{report.file_bytes / source_bytes:.2f} times the size"
-        return f"but {times} of {original} as it is ({source_bytes:,} bytes)"
-    return f"{source_bytes / report.file_bytes:.2f} : 1 to {original} as it is ({source_bytes:,} bytes)"
+def format_db(decibels: float) -> str:
+    """Return a PSNR in words."""
+    return f"{decibels:.2f} dB" if decibels < float("inf") else "infinite"
 
 
-def _raw_bits(size: Size) -> int:
-    return 8 * size.raw_bytes // (size.width * size.height)
+def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return rows as lines; the first column to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    is_text = [not any(row[i][:1].isdigit() for row in rows[1:]) for i in range(len(widths))]
+    return [
+        "  ".join(
+            f"{cell:<{width}}" if text else f"{cell:>{width}}"
+            for cell, width, text in zip(row, widths, is_text, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _list_sizes(report: Report) -> list[tuple[str, ...]]:
+    raw = f"{report.raw_bytes:,} bytes, {report.raw_bits_per_pixel} bits per pixel"
+    nominal = f"{bits(report.index_bits)} per pixel"
+    if report.nominal_ratio is not None:
+        nominal += f", {report.nominal_ratio:.2f} : 1"
+    rows: list[tuple[str, ...]] = [
+        ("raw pixels", raw),
+        ("nominally", nominal),
+        ("really", f"{report.file_bytes:,} bytes, {report.bits_per_pixel:.3f} bits per pixel"),
+        ("ratio", f"{report.ratio:.2f} : 1 to the raw pixels"),
+    ]
+    if report.source_bytes is not None and report.source_ratio is not None:
+        rows.append(("", _compare_with_source(report.source_ratio, report.source_bytes)))
+    parts = report.parts._asdict()
+    rows.append(("bytes of", ", ".join(f"{name} {size:,}" for name, size in parts.items() if size)))
+    return rows
+
+
+def _compare_with_source(ratio: float, source_bytes: int) -> str:
+    if ratio < 1:
+        return f"{ratio:.2f} : 1 to the original file, which has {source_bytes:,} bytes: it is smaller"
+    return f"{ratio:.2f} : 1 to the original file, which has {source_bytes:,} bytes"
+
+
+def _list_errors(report: Report) -> list[tuple[str, ...]]:
+    used = "all used" if report.colors_used == report.colors else f"of which {report.colors_used} used"
+    asked = "" if report.colors_asked is None else f"; {report.colors_asked} asked for"
+    rows: list[tuple[str, ...]] = [("colours", f"{report.colors}, {used}{asked}")]
+    if report.is_exact:
+        rows.append(("PSNR", "infinite: no pixel has an error"))
+    else:
+        rows.append(("PSNR", format_db(report.psnr_db)))
+        rows.append(("squared error", f"{report.mse:.3f} per pixel, summed over R, G, B"))
+    if report.ssim is not None:
+        rows.append(("SSIM", f"{report.ssim:.4f}"))
+    differences = {"mean": report.delta_e_mean, "95 %": report.delta_e_p95, "largest": report.delta_e_max}
+    rows += [(f"delta E {name}", f"{value:.2f}") for name, value in differences.items() if value is not None]
+    if not report.is_exact:
+        region = report.worst_region
+        rows.append(
+            (
+                "worst region",
+                f"{region.width} x {region.height} pixels at x {region.x}, y {region.y}:"
+                f" {format_db(psnr_db(region.mse))}",
+            )
+        )
+    return rows
+
+
+def _list_recorded(report: Report) -> list[tuple[str, ...]]:
+    recorded: Mapping[str, Any] = report.recorded or {}
+    rows: list[tuple[str, ...]] = [(show(str(name)), show(str(value))) for name, value in recorded.items()]
+    if report.is_recorded_source is not None:
+        verdict = "is" if report.is_recorded_source else "is not"
+        rows.append(("this original", f"{verdict} the picture that was encoded, by its hash"))
+    return rows
+
+
+def show(text: str, longest: int = _LONGEST_VALUE) -> str:
+    """Return text from a file for a terminal: one line, of characters that can be seen."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(shown) <= longest else f"{shown[:longest]}..."
