@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from kmcodec.quantize.options import Iteration
     from kmcodec.quantize.quantizer import quantize
     from kmcodec.report.measure import Report, report
+    from kmcodec.report.tune import Curve, TunePoint, tune
 
 _HOMES = {
     "COMPILED": "kernels",
+    "Curve": "report.tune",
     "Density": "metadata",
     "IndexedImage": "image",
     "Iteration": "quantize.options",
@@ -54,6 +56,7 @@ _HOMES = {
     "Section": "image",
     "TargetError": "errors",
     "Text": "metadata",
+    "TunePoint": "report.tune",
     "decode": "codec",
     "encode": "codec",
     "open": "codec",
@@ -62,10 +65,12 @@ _HOMES = {
     "read_palette": "palettes",
     "report": "report.measure",
     "salvage": "container.salvage",
+    "tune": "report.tune",
     "write": "codec",
 }
 __all__ = [
     "COMPILED",
+    "Curve",
     "Density",
     "IndexedImage",
     "Iteration",
@@ -83,6 +88,7 @@ __all__ = [
     "Section",
     "TargetError",
     "Text",
+    "TunePoint",
     "decode",
     "encode",
     "open",
@@ -91,6 +97,7 @@ __all__ = [
     "read_palette",
     "report",
     "salvage",
+    "tune",
     "write",
 ]
 

@@ -14,7 +14,7 @@ import struct
 import sys
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
@@ -451,6 +451,10 @@ _LARGEST_CHUNK = 1 << 24
 _SMALL_WIDTH = 320
 
 
+#: Formats that encode_animation writes.
+ANIMATION_FORMATS = ("GIF", "WEBP", "PNG")
+
+
 def find_format(path: str) -> str:
     """Return the name of the format that a file has by its suffix, such as ".png".
 
@@ -489,21 +493,67 @@ def encode_picture(
     PictureError
         If the format cannot hold the picture.
     """
-    if isinstance(picture, IndexedImage) and format_name == "PNG" and len(picture.palette) <= 256:
-        image = Image.fromarray(picture.indices)
-        image.putpalette(picture.palette.tobytes(), "RGBA" if picture.palette.shape[1] == 4 else "RGB")
-    else:
-        image = Image.fromarray(picture.to_rgb() if isinstance(picture, IndexedImage) else picture)
+    image = _to_image(picture, format_name)
     metadata = metadata or Metadata()
     buffer = io.BytesIO()
-    try:
+    with _encoding(format_name):
         if format_name == "PNG":
             return _encode_png(image, metadata)
         image.save(buffer, format_name, **_to_arguments(metadata))
+    return buffer.getvalue()
+
+
+def encode_animation(
+    frames: Sequence[IndexedImage | NDArray[np.uint8]], format_name: str, durations_ms: list[int]
+) -> bytes:
+    """Return frames as an animation that repeats for ever.
+
+    Parameters
+    ----------
+    frames : sequence of IndexedImage or ndarray, shape (height, width, 3), uint8
+        At least one, all of one size; for a GIF all indexed, with the same palette, so that nothing flickers.
+    format_name : str
+        One of ANIMATION_FORMATS.
+    durations_ms : list of int
+        How long each frame is shown.
+
+    Raises
+    ------
+    PictureError
+        If the format cannot hold the frames.
+    """
+    images = [_to_image(frame, format_name) for frame in frames]
+    options: dict[str, Any] = {"lossless": True} if format_name == "WEBP" else {}
+    buffer = io.BytesIO()
+    with _encoding(format_name):
+        images[0].save(
+            buffer,
+            format_name,
+            save_all=True,
+            append_images=images[1:],
+            duration=durations_ms,
+            loop=0,
+            **options,
+        )
+    return buffer.getvalue()
+
+
+def _to_image(picture: IndexedImage | NDArray[np.uint8], format_name: str) -> Image.Image:
+    if isinstance(picture, IndexedImage) and format_name in ("PNG", "GIF") and len(picture.palette) <= 256:
+        image = Image.fromarray(picture.indices)
+        image.putpalette(picture.palette.tobytes(), "RGBA" if picture.palette.shape[1] == 4 else "RGB")
+        return image
+    return Image.fromarray(picture.to_rgb() if isinstance(picture, IndexedImage) else picture)
+
+
+@contextmanager
+def _encoding(format_name: str) -> Iterator[None]:
+    """Turn whatever an encoder raises into a PictureError."""
+    try:
+        yield
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"not writable as {format_name}: {reason}") from error
-    return buffer.getvalue()
 
 
 def _to_arguments(metadata: Metadata) -> dict[str, Any]:

@@ -82,8 +82,7 @@ def imports_of(path: Path) -> set[str]:
             assert node.module is not None
             if node.module == "kmcodec":
                 modules |= {
-                    f"kmcodec.{alias.name}" if alias.name in HOUSE else node.module
-                    for alias in node.names
+                    f"kmcodec.{alias.name}" if alias.name in HOUSE else node.module for alias in node.names
                 }
             else:
                 modules.add(node.module)

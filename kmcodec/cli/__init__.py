@@ -1,7 +1,7 @@
 """The command line: arguments in, files out, an exit status. The sole user of print.
 
-0 done; 1 the data or the file system said no, in one line on standard error; 2 wrong usage; 130
-interrupted.
+0 done; 1 the data or the file system said no, in one line on standard error; 2 wrong usage; 3 a quality or
+size target is out of reach; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from kmcodec.cli.arguments import build_parser
-from kmcodec.cli.failures import CommandError, StreamError, UsageError, tell
+from kmcodec.cli.failures import CommandError, StreamError, UnreachableError, UsageError, tell
 
 
 def run_process() -> NoReturn:
@@ -75,7 +75,7 @@ def _report_failures(work: Callable[[], int]) -> int:
         # Of argparse, or of a signal.
         return end.code if isinstance(end.code, int) else 0
     except CommandError as error:
-        return _fail(str(error))
+        return _fail(str(error), 3 if isinstance(error, UnreachableError) else 1)
     except (OSError, StreamError) as error:
         _give_up_output()
         cause = error.__cause__ if isinstance(error, StreamError) else error
@@ -138,6 +138,6 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, status: int = 1) -> int:
     tell(message)
-    return 1
+    return status

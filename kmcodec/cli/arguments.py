@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from kmcodec.version import __version__
@@ -13,6 +14,20 @@ INITS = ("split", "kmeans++", "random")
 SPACES = ("srgb", "oklab")
 EFFORTS = ("fast", "default", "best")
 DITHERS = ("none", "diffusion", "ordered")
+
+PLOTS = ("comparison", "palette", "rgb", "oklab", "elbow", "convergence")
+AXES = ("rgb", "oklab")
+
+_PICTURE = "any picture that Pillow opens, an array as .npy, a .kmq file, or -"
+
+_PLOTS = """\
+kinds:
+  comparison   original, result, and the amplified difference
+  palette      the colours, with their share of the pixels
+  rgb, oklab   the colours in that space, before and after
+  elbow        error, PSNR and size against the number of colours
+  convergence  the error at each iteration of k-means
+"""
 
 _EPILOG = """\
 examples:
@@ -56,6 +71,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_verify(commands)
     _add_report(commands)
+    _add_tune(commands)
+    _add_plot(commands)
+    _add_animate(commands)
     return parser
 
 
@@ -67,80 +85,83 @@ def _add_encode(commands: Any) -> None:
         "input", metavar="INPUT", help="any picture that Pillow opens, an array as .npy, a large TIFF, or -"
     )
     encode.add_argument("-o", "--output", metavar="OUT.kmq", help="default: INPUT with the suffix .kmq")
-    encode.add_argument(
-        "-k",
-        "--colors",
-        type=_integer(1, 65536),
-        metavar="N",
-        help="colours of the palette, 1 to 65536 (default 64)",
-    )
-    encode.add_argument(
-        "--effort", choices=EFFORTS, default="default", help="how long to look for a lower error"
-    )
-    encode.add_argument(
-        "--space",
-        choices=SPACES,
-        default="srgb",
-        help="take distances in sRGB (default), or in Oklab, nearer to what the eye sees",
-    )
-    encode.add_argument(
-        "--dither",
-        choices=DITHERS,
-        default="none",
-        help="mix neighbouring pixels: by error diffusion, or ordered, with a matrix",
-    )
-    encode.add_argument(
-        "--dither-strength",
-        type=_fraction,
-        default=1.0,
-        metavar="X",
-        help="how much of the error to make up for, 0 to 1 (default 1)",
-    )
-    encode.add_argument(
+    _add_count(encode.add_argument_group("how many colours"))
+    palette = encode.add_argument_group("which colours")
+    _add_search(palette)
+    palette.add_argument(
         "--keep",
         action="append",
         type=_color,
         metavar="#RRGGBB",
         help="have exactly this colour in the palette; may be given several times",
     )
-    encode.add_argument(
+    palette.add_argument(
         "--palette",
         metavar="FILE",
         help="take this palette, without k-means: .gpl, .hex, .act, .kmq, or a picture",
     )
-    encode.add_argument(
-        "--init",
-        choices=INITS,
-        default="split",
-        help="first centroids: split clusters (default), k-means++, or random pixels",
+    dithering = encode.add_argument_group("dithering")
+    dithering.add_argument(
+        "--dither",
+        choices=DITHERS,
+        default="none",
+        help="mix neighbouring pixels: by error diffusion, or ordered, with a matrix",
     )
-    encode.add_argument(
-        "--seed",
-        type=_integer(0, 2**64 - 1),
-        default=0,
-        metavar="N",
-        help="decides the random starts of kmeans++ and random (default 0)",
+    dithering.add_argument(
+        "--dither-strength",
+        type=_number("of 0..1", lambda value: 0 <= value <= 1),
+        default=1.0,
+        metavar="X",
+        help="how much of the error to make up for, 0 to 1 (default 1)",
     )
-    encode.add_argument(
+    file = encode.add_argument_group("the file")
+    file.add_argument(
         "--strip-rows",
         type=_integer(1, 2**32 - 1),
         metavar="N",
         help="rows stored and checked together (default: about a million pixels)",
     )
-    encode.add_argument(
+    file.add_argument(
         "--strip-metadata",
         action="store_true",
         help="leave out colour profile, EXIF, XMP, texts and density",
     )
-    encode.add_argument(
+    file.add_argument(
         "--recipe",
         action="store_true",
         help="record how the file was made: options, and size and SHA-256 of the pixels",
     )
-    encode.add_argument("--threads", type=_integer(1, 1024), metavar="N", help="default: all processors")
-    _add_force(encode)
+    _add_force(file)
     encode.add_argument("--quiet", action="store_true", help="print nothing but errors")
     encode.add_argument("--json", action="store_true", help="print the sizes as JSON")
+
+
+def _add_count(group: Any) -> None:
+    group.add_argument(
+        "-k",
+        "--colors",
+        type=_count_or_auto,
+        metavar="N|auto",
+        help="colours of the palette, 1 to 65536 (default 64); auto: at the elbow of the error curve",
+    )
+    group.add_argument(
+        "--target-psnr",
+        type=_number("above 0", lambda value: 0 < value < float("inf")),
+        metavar="DB",
+        help="take as few colours as reach this PSNR; -k is then the most",
+    )
+    group.add_argument(
+        "--target-ssim",
+        type=_number("above 0 and at most 1", lambda value: 0 < value <= 1),
+        metavar="X",
+        help="take as few colours as reach this SSIM (needs kmcodec[report]); -k is then the most",
+    )
+    group.add_argument(
+        "--max-bytes",
+        type=_integer(1, 2**63 - 1),
+        metavar="N",
+        help="take as many colours as fit into a file of this size; -k is then the most",
+    )
 
 
 def _add_decode(commands: Any) -> None:
@@ -216,7 +237,101 @@ def _add_report(commands: Any) -> None:
     _add_force(report)
 
 
-def _add_force(parser: argparse.ArgumentParser) -> None:
+def _add_tune(commands: Any) -> None:
+    tune = commands.add_parser(
+        "tune",
+        formatter_class=_Formatter,
+        help="what each number of colours costs and gives",
+        description="Say what 2 to 256 colours cost and give, and where the elbow of the error is.",
+    )
+    tune.add_argument("input", metavar="INPUT", help=_PICTURE)
+    tune.add_argument("--json", action="store_true", help="print it as JSON")
+    tune.add_argument("--plot", metavar="OUT", help="also draw the curve, as .png, .svg or .pdf")
+    tune.add_argument("--space", choices=SPACES, default="srgb", help="where distances are taken")
+    _add_threads(tune)
+    _add_force(tune)
+
+
+def _add_plot(commands: Any) -> None:
+    plot = commands.add_parser(
+        "plot",
+        formatter_class=_Formatter,
+        help="draw colours, errors and k-means",
+        description="Draw a picture of a picture (needs kmcodec[report]).",
+        epilog=_PLOTS,
+    )
+    plot.add_argument("kind", metavar="KIND", choices=PLOTS, help=", ".join(PLOTS))
+    plot.add_argument("original", metavar="ORIGINAL", help=_PICTURE)
+    plot.add_argument(
+        "input", metavar="IN.kmq", nargs="?", help="what became of it; default: encode it for this plot"
+    )
+    plot.add_argument("-o", "--output", metavar="OUT", help=".png, .svg or .pdf; default: ORIGINAL-KIND.png")
+    _add_colors(plot, 64)
+    _add_search(plot)
+    _add_force(plot)
+
+
+def _add_animate(commands: Any) -> None:
+    animate = commands.add_parser(
+        "animate",
+        formatter_class=_Formatter,
+        help="draw the iterations of k-means as an animation",
+        description="Draw the iterations of k-means, in the colour space and in the picture (needs"
+        " kmcodec[report]).",
+    )
+    animate.add_argument("input", metavar="INPUT", help=_PICTURE)
+    animate.add_argument(
+        "-o", "--output", metavar="OUT", help=".gif, .webp or .png; default: INPUT with the suffix .gif"
+    )
+    animate.add_argument("--axes", choices=AXES, default="rgb", help="the colour space that is drawn")
+    _add_colors(animate, 16)
+    _add_search(animate)
+    _add_force(animate)
+
+
+def _add_colors(parser: argparse.ArgumentParser, default: int) -> None:
+    parser.add_argument(
+        "-k",
+        "--colors",
+        type=_integer(1, 65536),
+        default=default,
+        metavar="N",
+        help=f"colours of the palette, 1 to 65536 (default {default})",
+    )
+
+
+def _add_search(parser: Any) -> None:
+    """Add the options of k-means itself."""
+    parser.add_argument(
+        "--effort", choices=EFFORTS, default="default", help="how long to look for a lower error"
+    )
+    parser.add_argument(
+        "--space",
+        choices=SPACES,
+        default="srgb",
+        help="take distances in sRGB (default), or in Oklab, nearer to what the eye sees",
+    )
+    parser.add_argument(
+        "--init",
+        choices=INITS,
+        default="split",
+        help="first centroids: split clusters (default), k-means++, or random pixels",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_integer(0, 2**64 - 1),
+        default=0,
+        metavar="N",
+        help="decides the random starts of kmeans++ and random (default 0)",
+    )
+    _add_threads(parser)
+
+
+def _add_threads(parser: Any) -> None:
+    parser.add_argument("--threads", type=_integer(1, 1024), metavar="N", help="default: all processors")
+
+
+def _add_force(parser: Any) -> None:
     parser.add_argument("--force", action="store_true", help="replace an existing output file")
 
 
@@ -235,14 +350,24 @@ def _integer(least: int, greatest: int) -> Any:
     return parse
 
 
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number of 0..1, found {text!r}")
-    return value
+def _count_or_auto(text: str) -> int | str:
+    """Parse -k."""
+    return text if text == "auto" else int(_integer(1, 65536)(text))
+
+
+def _number(which: str, is_allowed: Callable[[float], bool]) -> Any:
+    """Return an argparse type for numbers, of which some are allowed."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not is_allowed(value):
+            raise argparse.ArgumentTypeError(f"must be a number {which}, found {text!r}")
+        return value
+
+    return parse
 
 
 def _color(text: str) -> tuple[int, ...]:

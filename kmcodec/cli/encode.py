@@ -10,12 +10,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from kmcodec.cli import inputs, outputs
-from kmcodec.cli.failures import CommandError, UsageError, naming, show_path, tell
+from kmcodec.cli.failures import UsageError, naming, show_path, tell
 from kmcodec.cli.progress import Progress
 from kmcodec.codec import encode
 from kmcodec.container.layout import Header
 from kmcodec.container.reader import KmqReader
 from kmcodec.errors import KmqError
+from kmcodec.image import MAX_COLORS
 from kmcodec.kernels import COMPILED
 from kmcodec.metadata import Metadata
 from kmcodec.palettes import read_palette
@@ -37,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     output = outputs.resolve(options.output, options.input, ".kmq", force=options.force, others=others)
     if options.json and output == "-":
         raise UsageError("--json and an output of - both ask for standard output")
-    keep, n_colors = _check_palette_options(options)
+    goal = _choose_goal(options)
+    keep = _check_palette_options(options, goal)
     palette = None
     if options.palette is not None:
         with naming(options.palette):
@@ -50,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
             progress.show_step("k-means", iteration.number, steps)
 
         arguments = {
-            "n_colors": n_colors,
+            **goal,
             "space": options.space,
             "init": options.init,
             "effort": options.effort,
@@ -64,7 +66,10 @@ def run(options: argparse.Namespace) -> int:
             "recipe": options.recipe,
             "on_iteration": show,
         }
-        with _opening_rows(options.input) as rows:
+        needs_pixels = options.target_ssim is not None or (
+            options.target_psnr is not None and options.dither != "none"
+        )
+        with _opening_rows("-" if needs_pixels else options.input) as rows:
             if rows is None:
                 header, source_bytes = _encode_whole(options, output, arguments)
             else:
@@ -94,7 +99,8 @@ def _encode_whole(options: argparse.Namespace, output: str, arguments: dict[str,
     """Encode a picture that fits into memory; return the file's header, and the bytes of the original."""
     picture, source_bytes = inputs.load(options.input)
     _warn_of_slowness(options, picture.pixels.shape)
-    encoded = encode(picture.pixels, metadata=_choose_metadata(options, picture), **arguments)
+    with naming(options.input):
+        encoded = encode(picture.pixels, metadata=_choose_metadata(options, picture), **arguments)
     outputs.write(output, encoded, force=options.force)
     return KmqReader(encoded, max_pixels=None).header, source_bytes
 
@@ -109,7 +115,9 @@ def _encode_rows(
         try:
             header = write_rows(file, rows, metadata=metadata, on_progress=progress.show_share, **arguments)
         except KmqError as error:
-            raise CommandError(f"{show_path(options.input)}: {error}") from error
+            # Not naming(): an OSError may be one of the output.
+            with naming(options.input):
+                raise error
     return header, os.path.getsize(options.input)
 
 
@@ -131,16 +139,38 @@ def _choose_metadata(options: argparse.Namespace, picture: Picture | None) -> Me
     return picture.metadata
 
 
-def _check_palette_options(options: argparse.Namespace) -> tuple[list[tuple[int, ...]] | None, int]:
-    """Return the colours to keep, all with alpha, and how many colours are asked for."""
+def _choose_goal(options: argparse.Namespace) -> dict[str, Any]:
+    """Return how many colours are asked for, as arguments of kmcodec.encode."""
+    colors = options.colors
+    targets = {name: getattr(options, name) for name in ("target_psnr", "target_ssim")}
+    goal: dict[str, Any] = {"n_colors": _DEFAULT_COLORS if colors is None else colors}
+    if any(target is not None for target in targets.values()):
+        goal = {"n_colors": "auto", **targets}
+        if isinstance(colors, int):
+            goal["max_colors"] = colors
+    elif colors is None and options.max_bytes is not None:
+        goal = {"n_colors": MAX_COLORS}
+    if options.max_bytes is not None:
+        goal["max_bytes"] = options.max_bytes
+    return goal
+
+
+def _check_palette_options(options: argparse.Namespace, goal: dict[str, Any]) -> list[tuple[int, ...]] | None:
+    """Return the colours to keep, all with alpha."""
     if options.palette is not None:
-        for name, value in (("-k", options.colors), ("--keep", options.keep)):
+        others = {
+            "-k": options.colors,
+            "--keep": options.keep,
+            "--target-psnr": options.target_psnr,
+            "--target-ssim": options.target_ssim,
+        }
+        for name, value in others.items():
             if value is not None:
                 raise UsageError(f"--palette gives all the colours: it does not go with {name}")
-    n_colors = _DEFAULT_COLORS if options.colors is None else options.colors
     if options.keep is None:
-        return None, n_colors
+        return None
     keep = list(dict.fromkeys((*color, 255)[:4] for color in options.keep))
-    if len(keep) > n_colors:
-        raise UsageError(f"--keep asks for {len(keep)} colours, and -k for {n_colors} only")
-    return keep, n_colors
+    most = goal.get("max_colors", goal["n_colors"])
+    if most != "auto" and len(keep) > most:
+        raise UsageError(f"--keep asks for {len(keep)} colours, and -k for {most} only")
+    return keep

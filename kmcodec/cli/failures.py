@@ -7,11 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kmcodec.errors import KmqError
+from kmcodec.errors import KmqError, TargetError
 
 
 class CommandError(Exception):
     """End the command with status 1; str() is the line to print."""
+
+
+class UnreachableError(CommandError):
+    """End the command with status 3."""
 
 
 class StreamError(Exception):
@@ -27,6 +31,8 @@ def naming(path: str) -> Iterator[None]:
     """Turn errors of kmcodec and of the file system into a CommandError that names the file."""
     try:
         yield
+    except TargetError as error:
+        raise UnreachableError(f"{show_path(path)}: {error}") from error
     except KmqError as error:
         raise CommandError(f"{show_path(path)}: {error}") from error
     except FileExistsError:

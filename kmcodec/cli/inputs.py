@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kmcodec.cli.failures import naming
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
 
 def load(path: str) -> tuple[Picture, int]:
-    """Return the picture, or array, of a file or of standard input; and the bytes of the file."""
+    """Return the picture, array or .kmq of a file or of standard input; and the bytes of the file."""
     # Imported here: most commands do without.
+    from kmcodec.container.layout import SIGNATURE
+    from kmcodec.container.reader import KmqReader
     from kmcodec.metadata import Metadata
     from kmcodec.pictures import Picture, read_picture
     from kmcodec.rows import load_npy
@@ -29,6 +32,9 @@ def load(path: str) -> tuple[Picture, int]:
         else:
             with open(path, "rb") as file:
                 data = file.read()
+        if data.startswith(SIGNATURE):
+            reader = KmqReader(data)
+            return Picture(reader.pixels(), replace(reader.metadata, recipe=None), ()), len(data)
         pixels = load_npy(data)
         if pixels is not None:
             return Picture(pixels, Metadata(), ()), len(data)

@@ -78,6 +78,31 @@ def opening(output: str, *, force: bool) -> Iterator[BinaryIO]:
             yield file
 
 
+def check_plot(path: str, sources: Iterable[str], *, force: bool) -> None:
+    """Raise an error if no plot can be drawn, or path is no place for one."""
+    # Imported here, since every command would wait for it.
+    from kmcodec.report import plots
+
+    if not plots.has_matplotlib():
+        raise CommandError(plots.HINT)
+    if path != "-":
+        if _find_suffix(path) not in plots.FORMATS:
+            raise UsageError(f"plots are written as {', '.join(plots.FORMATS)}, not as {show_path(path)}")
+        check(path, sources, force=force)
+
+
+def write_plot(path: str, figure: Any, *, force: bool) -> None:
+    """Write a figure to a path, in the format of its suffix, or to standard output as PNG."""
+    from kmcodec.report import plots
+
+    format_name = plots.FORMATS[".png" if path == "-" else _find_suffix(path)]
+    write(path, plots.render(figure, format_name), force=force)
+
+
+def _find_suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
 def print_json(values: dict[str, Any]) -> None:
     """Print values as JSON, on one line."""
     # Imported here, since every command would wait for it.

@@ -265,8 +265,7 @@ def choose_palette_for_goal(histogram: Histogram, request: Request, workers: Wor
     """
 
     def measure(n_colors: int) -> Quality:
-        tried = request._replace(n_colors=n_colors, on_iteration=None)
-        choice = choose_palette(histogram, tried, workers)
+        choice = choose_palette(histogram, request._replace(n_colors=n_colors), workers)
         return Quality(psnr_db(measure_labels(histogram, choice.palette, choice.labels)), None)
 
     if request.goal is not None:

@@ -74,7 +74,8 @@ class Iteration(NamedTuple):
     inertia : float
         Sum over all pixels of the squared distance to their centroid, in units of the colour space: for
         sRGB the squared error in R, G, B (0..255), with alpha the mean of that error on black and on
-        white; for Oklab its lightness is 0..1. During the search, near colours are taken together.
+        white; for Oklab its lightness is 0..1. During the search, near colours stay together, and may be
+        nearer to another centroid than to theirs.
     centroids : ndarray, shape (K, 3) or (K, 4), float64
         sRGB, 0..255; with alpha premultiplied, and alpha as fourth column.
     """

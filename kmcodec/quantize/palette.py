@@ -158,7 +158,8 @@ def _find_palette(
     n_colors, effort = request.n_colors, request.effort
     n_groups = count_groups(n_colors, effort)
     groups, weights = group_points(histogram.codes, points, histogram.counts, n_groups)
-    centroids, labels = _find_centroids(groups, weights, request, on_step, workers)
+    on_search = None if on_step is None else _add_inertia(on_step, _measure_within(groups))
+    centroids, labels = _find_centroids(groups, weights, request, on_search, workers)
     if n_colors > _MOST_GROUPED:
         groups, _ = group_points(histogram.codes, points, histogram.counts, len(points))
     centroids, assignment = lloyd.refine_centroids(
@@ -171,6 +172,16 @@ def _find_palette(
         on_iteration=on_step,
     )
     return _round_to_palette(groups, histogram.colors, centroids, assignment.labels, request, workers)
+
+
+def _measure_within(groups: Groups) -> int:
+    """Return the inertia of the points about the centres of their groups, which the search does not see."""
+    labels = np.repeat(np.arange(len(groups.centers), dtype=np.int32), np.diff(groups.starts))
+    return lloyd.sum_clusters(groups, labels, len(groups.centers)).measure_inertia(groups.centers)
+
+
+def _add_inertia(on_step: OnStep, inertia: int) -> OnStep:
+    return lambda found, centroids: on_step(found + inertia, centroids)
 
 
 def _find_centroids(

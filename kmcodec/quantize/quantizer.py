@@ -77,7 +77,8 @@ def quantize(
     threads : int, optional
         Default: all processors. The result does not depend on it.
     on_iteration : callable, optional
-        Is called with an Iteration each time; ``history.append`` of a list records them all.
+        Is called with an Iteration each time; ``history.append`` of a list records them all. With a target,
+        each number of colours that is tried begins with number 0.
 
     Returns
     -------
@@ -112,8 +113,7 @@ def quantize(
         histogram, rows = count_picture(pixels, workers)
 
         def measure(n_colors: int) -> Quality:
-            tried = request._replace(n_colors=n_colors, on_iteration=None)
-            result = render(choose_palette(histogram, tried, workers)).to_rgb()
+            result = render(choose_palette(histogram, request._replace(n_colors=n_colors), workers)).to_rgb()
             ssim = None
             if target_ssim is not None:
                 ssim = structural_similarity(pixels, result, workers)

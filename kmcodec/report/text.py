@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from kmcodec.metrics import HINT, has_scikit_image, psnr_db
 from kmcodec.report.measure import Report, Size
+from kmcodec.report.tune import Curve
 
 # Characters of a recorded value that are shown.
 _LONGEST_VALUE = 64
@@ -56,9 +57,7 @@ def list_notes(report: Report) -> list[str]:
     notes = []
     if report.has_alpha:
         notes.append("There is alpha: errors are those on black and those on white, averaged.")
-    if report.ssim is None and not has_scikit_image():
-        notes.append(f"{HINT}.")
-    return notes
+    return notes + list_hints()
 
 
 def format_tables(tables: Sequence[Table], notes: Sequence[str] = (), *, is_colored: bool = False) -> str:
@@ -87,6 +86,29 @@ def format_tables(tables: Sequence[Table], notes: Sequence[str] = (), *, is_colo
     if notes:
         blocks.append("\n".join(notes))
     return "\n\n".join(blocks)
+
+
+def tabulate_curve(curve: Curve) -> Table:
+    """Return what each number of colours costs and gives."""
+    points = curve.points
+    columns: dict[str, list[str]] = {
+        "colours": [str(point.colors) for point in points],
+        "bits": [str(point.index_bits) for point in points],
+        "bytes": [f"{point.file_bytes:,}" for point in points],
+        "PSNR": [format_db(point.psnr_db) for point in points],
+    }
+    if any(point.ssim is not None for point in points):
+        columns["SSIM"] = ["" if point.ssim is None else f"{point.ssim:.4f}" for point in points]
+    if any(point.delta_e_mean is not None for point in points):
+        columns["delta E"] = [f"{point.delta_e_mean:.2f}" for point in points]
+        columns["95 %"] = [f"{point.delta_e_p95:.2f}" for point in points]
+    columns[""] = ["elbow" if point.colors == curve.elbow else "" for point in points]
+    return Table("", tuple(columns), list(zip(*columns.values(), strict=True)))
+
+
+def list_hints() -> list[str]:
+    """Return how to get what is missing for all measures."""
+    return [] if has_scikit_image() else [f"{HINT}."]
 
 
 def summarize(report: Report) -> str:

@@ -1,0 +1,30 @@
+"""kmq tune: what each number of colours costs and gives."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from kmcodec.cli import inputs, outputs
+from kmcodec.cli.progress import Progress
+from kmcodec.report import plots, text
+from kmcodec.report.tune import tune
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print, and plot, the curve of a picture."""
+    if options.plot is not None:
+        outputs.check_plot(options.plot, [options.input], force=options.force)
+    picture, _ = inputs.load(options.input)
+    with Progress() as progress:
+        curve = tune(
+            picture.pixels, space=options.space, threads=options.threads, on_progress=progress.show_share
+        )
+    if options.plot is not None:
+        with plots.drawing():
+            outputs.write_plot(options.plot, plots.draw_elbow(curve), force=options.force)
+    if options.json:
+        outputs.print_json(curve.to_dict())
+        return 0
+    print(text.format_tables([text.tabulate_curve(curve)], text.list_hints(), is_colored=sys.stdout.isatty()))
+    return 0

@@ -1,0 +1,146 @@
+"""How the number of colours trades size for quality: a whole curve at the price of a few encodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kmcodec import metrics
+from kmcodec.checks import check_choice, check_pixels
+from kmcodec.container.writer import plan_header
+from kmcodec.image import drop_opaque_alpha, to_indices
+from kmcodec.quantize.choose import CurvePoint, find_elbow, trace_curve
+from kmcodec.quantize.colorspace import SPACES
+from kmcodec.quantize.histogram import count_picture, look_up
+from kmcodec.threads import Workers
+
+
+class TunePoint(NamedTuple):
+    """Say what a number of colours costs, and what it gives.
+
+    Attributes
+    ----------
+    colors : int
+        K.
+    index_bits : int
+        Bits of a packed index.
+    file_bytes : int
+        Of the .kmq file, without metadata.
+    mse, psnr_db : float
+        As Report has them.
+    ssim, delta_e_mean, delta_e_p95 : float or None
+        As Report has them; None where they were not measured.
+    """
+
+    colors: int
+    index_bits: int
+    file_bytes: int
+    mse: float
+    psnr_db: float
+    ssim: float | None
+    delta_e_mean: float | None
+    delta_e_p95: float | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Hold the trade of size for quality of a picture.
+
+    Attributes
+    ----------
+    points : tuple of TunePoint
+        For rising K.
+    elbow : int
+        K at the elbow of the error, which ``n_colors="auto"`` takes.
+    """
+
+    points: tuple[TunePoint, ...]
+    elbow: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values by name, ready for JSON: an infinite PSNR as None."""
+        points = []
+        for point in self.points:
+            psnr_db = None if point.mse == 0 else point.psnr_db
+            points.append({**point._asdict(), "psnr_db": psnr_db, "is_exact": point.mse == 0})
+        return {"elbow": self.elbow, "points": points}
+
+
+def tune(
+    rgb: ArrayLike,
+    *,
+    space: str = "srgb",
+    perceptual: bool = True,
+    threads: int | None = None,
+    on_progress: Callable[[str, int, int], Any] | None = None,
+) -> Curve:
+    """Measure what 2 to 256 colours cost and give.
+
+    Errors are within some 2 % of those of kmcodec.quantize; each palette grows out of the one before.
+
+    Parameters
+    ----------
+    rgb : array_like, shape (height, width, 3) or (height, width, 4), uint8
+        sRGB, with straight alpha as fourth channel. Not modified.
+    space : {"srgb", "oklab"}, default "srgb"
+        As for kmcodec.quantize.
+    perceptual : bool, default True
+        Whether to measure SSIM and CIEDE2000, too, which takes most of the time; it needs scikit-image.
+    threads : int, optional
+        Default: all processors.
+    on_progress : callable, optional
+        Is told the name of the work, and steps done and in all.
+
+    Returns
+    -------
+    Curve
+        K is 2, 3, 4, 6, 8, ... 256: powers of two and a step between each two. With at most 256 colours in
+        the picture, the last is their number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, or is out of range.
+    """
+    pixels = drop_opaque_alpha(check_pixels(rgb))
+    chosen = SPACES[check_choice("space", space, SPACES)]
+    perceptual = perceptual and metrics.has_scikit_image()
+    with Workers(threads) as workers:
+        histogram, rows = count_picture(pixels, workers)
+        curve = trace_curve(histogram, workers, space=chosen)
+        points = []
+        for done, point in enumerate(curve):
+            picture = None
+            if perceptual:
+                labels = to_indices(point.labels, len(point.palette))
+                picture = point.palette[look_up(rows, labels, workers)]
+            points.append(_measure(pixels, point, picture, workers))
+            if on_progress is not None:
+                on_progress("measuring", done + 1, len(curve))
+    elbow = find_elbow([point.n_colors for point in curve], [point.mse for point in curve])
+    return Curve(tuple(points), curve[elbow].n_colors)
+
+
+def _measure(
+    pixels: NDArray[np.uint8], point: CurvePoint, picture: NDArray[np.uint8] | None, workers: Workers
+) -> TunePoint:
+    """Return a point of the curve; where there is the picture that it gives, with what the eye sees."""
+    height, width, channels = pixels.shape
+    header = plan_header(
+        point.n_colors, width, height, has_alpha=channels == 4, strip_rows=None, sections_bytes=0
+    )
+    difference = None if picture is None else metrics.measure_color_difference(pixels, picture)
+    return TunePoint(
+        colors=point.n_colors,
+        index_bits=header.index_bits,
+        file_bytes=header.file_bytes,
+        mse=point.mse,
+        psnr_db=metrics.psnr_db(point.mse),
+        ssim=None if picture is None else metrics.structural_similarity(pixels, picture, workers),
+        delta_e_mean=difference and difference.mean,
+        delta_e_p95=difference and difference.p95,
+    )
