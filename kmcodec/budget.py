@@ -59,6 +59,8 @@ def fit_colors(
     colors = [np.asarray(each) for each in chosen]
     has_alpha = has_alpha or any(each.ndim == 2 and (each[:, 3:] != 255).any() for each in colors)
 
+    sections_bytes = len(build_sections(sections))
+
     def measure(k: int) -> int:
         plan = plan_header(
             k,
@@ -66,7 +68,7 @@ def fit_colors(
             height,
             has_alpha=has_alpha,
             strip_rows=strip_rows,
-            sections_bytes=len(build_sections(sections)),
+            sections_bytes=sections_bytes,
         )
         return plan.file_bytes
 
@@ -74,7 +76,10 @@ def fit_colors(
     most = bisect.bisect_right(range(1, MAX_COLORS + 1), max_bytes, key=measure)
     if most < least:
         words = "1 colour" if least == 1 else f"{least} colours"
-        raise TargetError(f"{max_bytes} bytes are out of reach: with {words} the file takes {measure(least)}")
+        metadata = f", {sections_bytes} of them for metadata" if sections_bytes else ""
+        raise TargetError(
+            f"{max_bytes} bytes are out of reach: with {words} the file takes {measure(least)}{metadata}"
+        )
     if n_colors == "auto":
         return n_colors, {**options, "max_colors": min(options.get("max_colors", MAX_COLORS), most)}
     return min(n_colors, most), dict(options)

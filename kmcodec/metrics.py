@@ -28,6 +28,10 @@ HINT = "SSIM and delta E need scikit-image: pip install 'kmcodec[report]'"
 #: Side of the windows of SSIM, in pixels: scikit-image's default.
 SSIM_WINDOW = 7
 
+#: What differences are multiplied by to be seen. Fixed, so that they can be compared: with 8, the errors of
+#: some 256 colours can just be seen, and those of 16 rarely reach white.
+AMPLIFICATION = 8
+
 # Pixels that are compared at a time.
 _BLOCK_PIXELS = 1 << 18
 

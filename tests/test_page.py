@@ -24,7 +24,8 @@ from support import SAMPLES, indexed_images, photo
 import kmcodec
 from kmcodec.image import IndexedImage
 from kmcodec.pictures import load_picture
-from kmcodec.report.page import Figure, Table, build_page
+from kmcodec.report.page import Figure, build_page
+from kmcodec.report.text import Table
 
 HOSTILE = (
     """</script><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">'&amp;"<!-- ${}"""

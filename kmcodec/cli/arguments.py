@@ -234,6 +234,7 @@ def _add_report(commands: Any) -> None:
     report.add_argument(
         "--side-by-side", metavar="OUT.png", help="also draw the original and the result beside each other"
     )
+    _add_threads(report)
     _add_force(report)
 
 

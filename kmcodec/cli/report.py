@@ -10,7 +10,9 @@ from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
 from kmcodec.container.reader import KmqReader
 from kmcodec.pictures import encode_picture, join_pictures
-from kmcodec.report import measure, text
+from kmcodec.report import measure, plots, text
+from kmcodec.report.figures import draw_figures
+from kmcodec.report.page import build_page
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
                 reader.header,
                 recorded=reader.metadata.recipe,
                 source_bytes=source_bytes,
+                threads=options.threads,
             )
         except ValueError as error:
             raise CommandError(f"{show_path(options.input)}: {error}") from None
@@ -41,11 +44,27 @@ def run(options: argparse.Namespace) -> int:
         )
         joined = join_pictures(picture.pixels, image.to_rgb(), captions)
         outputs.write(options.side_by_side, encode_picture(joined), force=options.force)
+    original_name, file_name = show_path(options.original), show_path(options.input)
+    tables = text.list_tables(report, original=original_name, file=file_name)
+    notes = text.list_notes(report)
+    if options.html is not None:
+        figures = []
+        if plots.has_matplotlib():
+            figures = draw_figures(picture.pixels, image, report.recorded, threads=options.threads)
+        page = build_page(
+            title=f"{os.path.basename(options.input)} beside {os.path.basename(options.original)}",
+            summary=text.summarize(report),
+            tables=tables,
+            original=picture.pixels,
+            image=image,
+            figures=figures,
+            notes=[*notes, *([] if figures else [f"{plots.HINT}."])],
+        )
+        outputs.write(options.html, page.encode(), force=options.force)
     if options.json:
         outputs.print_json(report.to_dict())
-        return 0
-    tables = text.list_tables(report, original=show_path(options.original), file=show_path(options.input))
-    print(text.format_tables(tables, text.list_notes(report), is_colored=_is_colored()))
+    else:
+        print(text.format_tables(tables, notes, is_colored=_is_colored()))
     return 0
 
 

@@ -22,11 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmcodec.image import IndexedImage
+from kmcodec.metrics import AMPLIFICATION
 from kmcodec.pictures import encode_picture
-
-# What differences are multiplied by. Fixed, so that pages can be compared: with 8, the errors of some 256
-# colours can just be seen, and those of 16 rarely reach white.
-_DIFFERENCE_FACTOR = 8
+from kmcodec.report.text import Table
 
 # A number, perhaps with a sign, separators and a unit: 67,738; 30.96 dB; 5.99 : 1; < 0.1 %; 4 bits.
 _NUMBER = re.compile(r"[<>≤≥≈~±+\u2212-]?\s?(?:\d[\d,.\u202f]*|∞)(?: ?: ?\d[\d.]*)?(?: ?[^\W\d_]{1,7}| ?%)?")
@@ -52,23 +50,6 @@ class Figure(NamedTuple):
     name: str
     caption: str
     svg: str
-
-
-class Table(NamedTuple):
-    """Hold a table of texts.
-
-    Attributes
-    ----------
-    title : str
-    header : tuple of str
-        A name for each column. May be empty.
-    rows : sequence of tuple of str
-        The first cell is the row's label.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
 
 
 def build_page(
@@ -113,7 +94,7 @@ def build_page(
         policy=_build_policy(template),
         title=_escape(title),
         summary=_escape(summary),
-        factor=_DIFFERENCE_FACTOR,
+        factor=AMPLIFICATION,
         tables=_format_section("tables", "Tables", [_format_table(table) for table in tables]),
         figures=_format_section(
             "figures", "Figures", [_format_figure(figure, i) for i, figure in enumerate(figures, start=1)]
@@ -150,7 +131,7 @@ def _encode_data(original: NDArray[np.uint8], image: IndexedImage) -> str:
     data = {
         "width": image.width,
         "height": image.height,
-        "factor": _DIFFERENCE_FACTOR,
+        "factor": AMPLIFICATION,
         "channels": image.palette.shape[1],
         "palette": _to_base64(image.palette.tobytes()),
         "indices": _to_base64(zlib.compress(indices.tobytes())),

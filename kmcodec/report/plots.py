@@ -49,9 +49,6 @@ _MOST_LABELS = 64
 # Pixels of a picture in a plot, along a side.
 _MOST_SIDE = 1200
 
-#: What a difference is multiplied by to be seen.
-AMPLIFICATION = 8
-
 
 def has_matplotlib() -> bool:
     """Return whether plots can be drawn."""
@@ -84,7 +81,10 @@ def drawing(*, for_page: bool = False) -> Iterator[None]:
         "axes.edgecolor": ink,
         "axes.labelcolor": ink,
         "axes.titlecolor": ink,
-        "axes.titlesize": 11,
+        "axes.titlesize": 10,
+        "axes.labelsize": 9,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.axisbelow": True,
@@ -143,7 +143,7 @@ def draw_comparison(original: NDArray[np.uint8], image: IndexedImage) -> Figure:
     panels = {
         "original": before,
         f"{colors} colour{'s' if colors != 1 else ''}": after,
-        f"difference, {AMPLIFICATION} times": amplify(before, after),
+        f"difference, {metrics.AMPLIFICATION} times": amplify(before, after),
     }
     height, width = before.shape[:2]
     is_wide = width > 2 * height
@@ -158,8 +158,8 @@ def draw_comparison(original: NDArray[np.uint8], image: IndexedImage) -> Figure:
 
 
 def amplify(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the absolute difference of two pictures times AMPLIFICATION, at most 255."""
-    difference = np.abs(before.astype(np.int16) - after) * AMPLIFICATION
+    """Return the absolute difference of two pictures times metrics.AMPLIFICATION, at most 255."""
+    difference = np.abs(before.astype(np.int16) - after) * metrics.AMPLIFICATION
     amplified: NDArray[np.uint8] = np.minimum(difference, 255).astype(np.uint8)
     return amplified
 
@@ -199,7 +199,7 @@ def draw_space(original: NDArray[np.uint8], image: IndexedImage, space: str) -> 
         The axes. Points have their own colours; those of the palette are as large as their share of the
         pixels.
     """
-    figure = new_figure(11, 5.2)
+    figure = new_figure(8.4, 4)
     before, after = (figure.add_subplot(1, 2, n, projection="3d") for n in (1, 2))
     colors = sample_colors(original)
     scatter_colors(before, colors, space, size=4)
@@ -216,7 +216,7 @@ def draw_elbow(curve: Curve) -> Figure:
     """Draw error and PSNR against the number of colours, with the elbow."""
     colors = [point.colors for point in curve.points]
     errors = [point.mse for point in curve.points]
-    figure = new_figure(11, 4.2)
+    figure = new_figure(8.4, 3.6)
     left, right = figure.subplots(1, 2)
     left.plot(colors, errors, "o-", color="C0", markersize=4)
     if len(colors) > 1:
@@ -261,7 +261,7 @@ def draw_convergence(history: Sequence[Iteration], n_pixels: int) -> Figure:
     n_pixels : int
         Of the picture.
     """
-    figure = new_figure(7, 4.2)
+    figure = new_figure(6, 3.6)
     axes = figure.subplots()
     errors = [iteration.inertia / n_pixels for iteration in history]
     axes.plot(range(len(errors)), errors, "o-", color="C0", markersize=4)

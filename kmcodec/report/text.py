@@ -24,12 +24,12 @@ class Table(NamedTuple):
     title : str
     header : tuple of str
         Empty where rows are a label and a value each.
-    rows : list of tuple of str
+    rows : sequence of tuple of str
     """
 
     title: str
     header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def list_tables(report: Report, *, original: str, file: str) -> list[Table]:
@@ -43,7 +43,7 @@ def list_tables(report: Report, *, original: str, file: str) -> list[Table]:
     """
     picture = f"{original}, {report.width} x {report.height} pixels"
     tables = [
-        Table("", (), [("original", picture), ("file", file)]),
+        Table("Files", (), [("original", picture), ("file", file)]),
         Table("What it takes", (), _list_sizes(report)),
         Table("How it looks, measured now", (), _list_errors(report)),
     ]
