@@ -9,10 +9,8 @@ two errors, or all pixels of the two together.
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import math
-import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -118,9 +116,11 @@ def find_worst_region(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Region:
 
 def has_scikit_image() -> bool:
     """Return whether SSIM and CIEDE2000 can be measured."""
-    if "skimage" in sys.modules:
-        return sys.modules["skimage"] is not None
-    return importlib.util.find_spec("skimage") is not None
+    try:
+        import skimage  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def structural_similarity(a: NDArray[np.uint8], b: NDArray[np.uint8], workers: Workers) -> float | None:

@@ -6,9 +6,7 @@ drawn, and returned as bytes.
 
 from __future__ import annotations
 
-import importlib.util
 import io
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -52,9 +50,11 @@ _MOST_SIDE = 1200
 
 def has_matplotlib() -> bool:
     """Return whether plots can be drawn."""
-    if "matplotlib" in sys.modules:
-        return sys.modules["matplotlib"] is not None
-    return importlib.util.find_spec("matplotlib") is not None
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def require_matplotlib() -> None:
@@ -148,8 +148,9 @@ def draw_comparison(original: NDArray[np.uint8], image: IndexedImage) -> Figure:
     height, width = before.shape[:2]
     is_wide = width > 2 * height
     rows, columns = (3, 1) if is_wide else (1, 3)
-    side = 4.5
-    figure = new_figure(columns * side * (1.6 if is_wide else 1), rows * (side * height / width * 1.05 + 0.3))
+    # In inches; titles need some room beside slim pictures.
+    scale = 7.2 / width if is_wide else 4.5 / max(height, width)
+    figure = new_figure(columns * max(1.4, scale * width), rows * (max(0.2, scale * height) + 0.3))
     for axes, (title, pixels) in zip(figure.subplots(rows, columns), panels.items(), strict=True):
         axes.imshow(pixels, interpolation="nearest" if max(height, width) < 400 else "antialiased")
         axes.set_title(title)
