@@ -80,7 +80,7 @@ def tune(
 ) -> Curve:
     """Measure what 2 to 256 colours cost and give.
 
-    Errors are within some 2 % of those of kmcodec.quantize; each palette grows out of the one before.
+    Errors are within a few percent of those of kmcodec.quantize; each palette grows out of the one before.
 
     Parameters
     ----------
