@@ -12,6 +12,7 @@ import os
 import re
 import struct
 import sys
+import threading
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -199,11 +200,31 @@ def _open_image(source: BinaryIO) -> Iterator[Image.Image]:
         # What Pillow warns of (odd metadata, sizes) either does not matter here or is checked.
         warnings.simplefilter("ignore")
         # Some plugins look at the limit again when they load pixels.
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
+        with _without_limit:
             yield Image.open(source)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+
+
+class _WithoutLimit:
+    """Lift Pillow's limit of pixels, which is one for all threads, until the last that needs it is done."""
+
+    def __init__(self) -> None:
+        self._lock, self._users = threading.Lock(), 0
+        self._limit: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._users += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                Image.MAX_IMAGE_PIXELS = self._limit
+
+
+_without_limit = _WithoutLimit()
 
 
 def _to_array(image: Image.Image, source: BinaryIO) -> NDArray[np.uint8]:
@@ -473,33 +494,58 @@ def find_format(path: str) -> str:
     return name
 
 
+def can_encode(format_name: str) -> bool:
+    """Return whether a format can be written, and read again.
+
+    Parameters
+    ----------
+    format_name : str
+        As Pillow names it; "JXL" comes with its plugin, which is loaded here.
+    """
+    if format_name == "JXL":
+        try:
+            import pillow_jxl  # noqa: F401  # registers itself with Pillow
+        # A plugin that is broken is as good as none.
+        except Exception:
+            return False
+    Image.init()
+    return format_name in Image.SAVE and format_name in Image.OPEN
+
+
 def encode_picture(
-    picture: IndexedImage | NDArray[np.uint8], format_name: str = "PNG", metadata: Metadata | None = None
+    picture: IndexedImage | NDArray[np.uint8],
+    format_name: str = "PNG",
+    metadata: Metadata | None = None,
+    **options: Any,
 ) -> bytes:
-    """Return a picture as bytes of a picture file.
+    """Return a picture as bytes of a picture file. May run in several threads.
 
     Parameters
     ----------
     picture : IndexedImage or ndarray, shape (height, width, 3 or 4), uint8
-        As PNG, an image of at most 256 colours is written with its palette.
+        An image of at most 256 colours is written with its palette: as PNG, and as GIF where its alpha is of
+        the kind that GIF has.
     format_name : str
         As Pillow names it.
     metadata : Metadata, optional
         All but the recipe goes into a PNG, except texts with keywords that PNG cannot hold; other formats
         take what they have a place for.
+    **options
+        Of the encoder, as Pillow names them; PNG has none here.
 
     Raises
     ------
     PictureError
         If the format cannot hold the picture.
     """
+    # An Image of its own for each call: while it is saved, the options stand in the Image.
     image = _to_image(picture, format_name)
     metadata = metadata or Metadata()
     buffer = io.BytesIO()
     with _encoding(format_name):
         if format_name == "PNG":
             return _encode_png(image, metadata)
-        image.save(buffer, format_name, **_to_arguments(metadata))
+        image.save(buffer, format_name, **_to_arguments(metadata), **options)
     return buffer.getvalue()
 
 
@@ -538,14 +584,6 @@ def encode_animation(
     return buffer.getvalue()
 
 
-def _to_image(picture: IndexedImage | NDArray[np.uint8], format_name: str) -> Image.Image:
-    if isinstance(picture, IndexedImage) and format_name in ("PNG", "GIF") and len(picture.palette) <= 256:
-        image = Image.fromarray(picture.indices)
-        image.putpalette(picture.palette.tobytes(), "RGBA" if picture.palette.shape[1] == 4 else "RGB")
-        return image
-    return Image.fromarray(picture.to_rgb() if isinstance(picture, IndexedImage) else picture)
-
-
 @contextmanager
 def _encoding(format_name: str) -> Iterator[None]:
     """Turn whatever an encoder raises into a PictureError."""
@@ -554,6 +592,56 @@ def _encoding(format_name: str) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"not writable as {format_name}: {reason}") from error
+
+
+def decode_picture(data: bytes, format_name: str) -> NDArray[np.uint8]:
+    """Return the pixels of a file that encode_picture made. May run in several threads.
+
+    Parameters
+    ----------
+    data : bytes
+    format_name : str
+        As Pillow names it.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3) or, where the file has transparency, (height, width, 4), uint8
+
+    Raises
+    ------
+    PictureError
+        If the file is not readable.
+    """
+    with _pillow_errors(), _without_limit, Image.open(io.BytesIO(data), formats=[format_name]) as image:
+        return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+
+
+def _to_image(picture: IndexedImage | NDArray[np.uint8], format_name: str) -> Image.Image:
+    if not isinstance(picture, IndexedImage):
+        return Image.fromarray(picture)
+    palette, has_alpha = picture.palette, picture.palette.shape[1] == 4
+    if len(palette) <= 256 and format_name == "PNG":
+        image = Image.fromarray(picture.indices)
+        image.putpalette(palette.tobytes(), "RGBA" if has_alpha else "RGB")
+        return image
+    if len(palette) <= 256 and format_name == "GIF" and has_gif_alpha(palette):
+        image = Image.fromarray(picture.indices)
+        image.putpalette(palette[:, :3].tobytes(), "RGB")
+        if has_alpha and (palette[:, 3] == 0).any():
+            image.info["transparency"] = int(palette[:, 3].argmin())
+        return image
+    return Image.fromarray(picture.to_rgb())
+
+
+def has_gif_alpha(palette: NDArray[np.uint8]) -> bool:
+    """Return whether GIF can hold the alpha of a palette: one colour may be transparent, and none in part.
+
+    Parameters
+    ----------
+    palette : ndarray, shape (K, 3) or (K, 4), uint8
+    """
+    transparent = palette[:, 3:] == 0
+    return bool((transparent | (palette[:, 3:] == 255)).all() and transparent.sum() <= 1)
 
 
 def _to_arguments(metadata: Metadata) -> dict[str, Any]:

@@ -104,8 +104,8 @@ def test_imports_run_downward(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_pictures_imports_pillow(path: Path) -> None:
-    """pictures.py is the only importer of Pillow."""
-    uses_pillow = any(module.split(".")[0] == "PIL" for module in imports_of(path))
+    """pictures.py is the only importer of Pillow and its plugins."""
+    uses_pillow = any(module.split(".")[0] in ("PIL", "pillow_jxl") for module in imports_of(path))
     assert uses_pillow == (path.name == "pictures.py")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,15 @@ from support import photo
 
 import kmcodec
 from kmcodec.image import to_indices
-from kmcodec.pictures import encode_picture, find_format, join_pictures, load_picture
+from kmcodec.pictures import (
+    can_encode,
+    decode_picture,
+    encode_picture,
+    find_format,
+    has_gif_alpha,
+    join_pictures,
+    load_picture,
+)
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
@@ -298,3 +307,44 @@ def test_path_and_file_are_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(photo(), load_picture(path))
     with pytest.raises(FileNotFoundError):
         load_picture(tmp_path / "missing.png")
+
+
+@pytest.mark.parametrize("alphas", [None, [255, 255, 255], [255, 0, 255]])
+def test_gif_keeps_a_palette(alphas: list[int] | None) -> None:
+    """A GIF has the colours of the image itself, and not others that were found again."""
+    palette = np.array([[250, 1, 2], [3, 240, 5], [6, 7, 230]], np.uint8)
+    if alphas is not None:
+        palette = np.column_stack([palette, np.array(alphas, np.uint8)])
+    image = kmcodec.IndexedImage(palette, np.array([[0, 1, 2], [2, 1, 0]], np.uint8))
+    found = load(encode_picture(image, "GIF"))
+    np.testing.assert_array_equal(image.to_rgb()[:, :, : found.shape[2]], found)
+    assert (4 if alphas == [255, 0, 255] else 3) == found.shape[2]
+
+
+def test_alpha_that_gif_can_hold() -> None:
+    """One colour of a GIF may be transparent, none in part."""
+    alphas = {(255, 255): True, (255, 0): True, (0, 0): False, (255, 254): False, (0, 1): False}
+    for values, expected in alphas.items():
+        palette = np.column_stack([np.zeros((2, 3), np.uint8), np.array(values, np.uint8)])
+        assert expected == has_gif_alpha(palette)
+    assert has_gif_alpha(np.zeros((2, 3), np.uint8))
+
+
+def test_decoding_what_was_encoded() -> None:
+    """Files made here are read again without Pillow's limit of pixels, and damage is a PictureError."""
+    pixels = photo()
+    data = encode_picture(pixels, "WEBP", lossless=True)
+    np.testing.assert_array_equal(pixels, decode_picture(data, "WEBP"))
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(8) as pool:
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
+        assert {pixels.shape} == set(pool.map(lambda _: decode_picture(data, "WEBP").shape, range(100)))
+        assert 1 == Image.MAX_IMAGE_PIXELS
+    with pytest.raises(kmcodec.PictureError):
+        decode_picture(data[:40], "WEBP")
+    with pytest.raises(kmcodec.PictureError, match="WEBP"):
+        encode_picture(pixels, "WEBP", quality=1000)
+
+
+def test_formats_that_can_be_encoded() -> None:
+    """A format counts if it is written and read; one that nobody knows does not."""
+    assert [True, True, False, False] == [can_encode(name) for name in ("PNG", "JPEG", "PDF", "no such")]
