@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -12,6 +13,7 @@ import jsonschema
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from support import ROOT, SAMPLES, fail, photo, succeed
 
 import kmcodec
@@ -229,6 +231,27 @@ class TestCommand:
         assert json.loads(json.dumps(report.to_dict())) == values
         words = succeed(tmp_path, "report", str(source), "a.kmq").decode()
         assert format_tables(list_tables(report, original=str(source), file="a.kmq")) in words
+
+    def test_compare(self, tmp_path: Path) -> None:
+        """The table and the verdict stand in text, JSON and page; sizes are those of the picture alone."""
+        Image.fromarray(photo()).save(tmp_path / "a.png")
+        succeed(tmp_path, "encode", "a.png", "-o", "a.kmq", "-k", "8", "--quiet", "--recipe")
+        succeed(tmp_path, "encode", "a.png", "-o", "plain.kmq", "-k", "8", "--quiet")
+        values = json.loads(succeed(tmp_path, "report", "a.png", "a.kmq", "--compare", "--json"))
+        jsonschema.validate(values, SCHEMA)
+        rivals = values["comparison"]["rivals"]
+        assert (tmp_path / "plain.kmq").stat().st_size == rivals[0]["file_bytes"]
+        words = succeed(tmp_path, "report", "a.png", "a.kmq", "--compare", "--html", "a.html").decode()
+        page = html.unescape((tmp_path / "a.html").read_text(encoding="utf-8"))
+        assert "without metadata" in words
+        for rival in rivals:
+            assert rival["name"] in words
+            assert rival["name"] in page
+            if rival["file_bytes"] is not None:
+                assert f"{rival['file_bytes']:,}" in words
+                assert f"{rival['file_bytes']:,}" in page
+        assert values["comparison"]["sentence"] in words
+        assert values["comparison"]["sentence"] in page
 
     def test_other_size(self, tmp_path: Path) -> None:
         """A file of another picture is an error of one line."""

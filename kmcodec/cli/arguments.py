@@ -229,6 +229,11 @@ def _add_report(commands: Any) -> None:
     )
     report.add_argument("original", metavar="ORIGINAL", help="the picture that was encoded, or -")
     report.add_argument("input", metavar="IN.kmq", help="the file, or -")
+    report.add_argument(
+        "--compare",
+        action="store_true",
+        help="also encode the picture in other formats, at the same quality, and say what is smallest",
+    )
     report.add_argument("--json", action="store_true", help="print it as JSON")
     report.add_argument("--html", metavar="OUT.html", help="also write a page to look at, in one file")
     report.add_argument(

@@ -78,6 +78,11 @@ def opening(output: str, *, force: bool) -> Iterator[BinaryIO]:
             yield file
 
 
+def is_colored() -> bool:
+    """Return whether standard output is a terminal that is to show colours (see no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def check_plot(path: str, sources: Iterable[str], *, force: bool) -> None:
     """Raise an error if no plot can be drawn, or path is no place for one."""
     # Imported here, since every command would wait for it.

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
+from kmcodec.cli.progress import Progress
+from kmcodec.codec import encode
 from kmcodec.container.reader import KmqReader
+from kmcodec.image import IndexedImage
 from kmcodec.pictures import encode_picture, join_pictures
 from kmcodec.report import measure, plots, text
-from kmcodec.report.figures import draw_figures
+from kmcodec.report.compare import Comparison, compare
+from kmcodec.report.figures import choose_options, draw_figures
 from kmcodec.report.page import build_page
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """Hold what is reported on: the original, the decoded file, and what was measured."""
+
+    original: NDArray[np.uint8]
+    image: IndexedImage
+    report: measure.Report
 
 
 def run(options: argparse.Namespace) -> int:
@@ -22,10 +40,36 @@ def run(options: argparse.Namespace) -> int:
     for drawing in (options.side_by_side, options.html):
         if drawing is not None:
             outputs.check(drawing, [options.original, options.input], force=options.force)
+    if options.html is not None and options.html == options.side_by_side:
+        raise UsageError("--html and --side-by-side name the same file")
+    subject = _measure(options)
+    comparison = _compare(options, subject) if options.compare else None
+    if options.side_by_side is not None:
+        outputs.write(options.side_by_side, _draw_side_by_side(subject), force=options.force)
+    names = {"original": show_path(options.original), "file": show_path(options.input)}
+    tables = text.list_tables(subject.report, **names)
+    notes = text.list_notes(subject.report)
+    if comparison is not None:
+        tables.append(text.tabulate_comparison(comparison))
+        notes.insert(0, comparison.sentence)
+        if subject.report.parts.metadata:
+            notes.insert(1, "All but the original file are compared without metadata.")
+    if options.html is not None:
+        page = _build_page(options, subject, tables, notes)
+        outputs.write(options.html, page.encode(), force=options.force)
+    if options.json:
+        extra = {} if comparison is None else {"comparison": comparison.to_dict()}
+        outputs.print_json({**subject.report.to_dict(), **extra})
+    else:
+        print(text.format_tables(tables, notes, is_colored=outputs.is_colored()))
+    return 0
+
+
+def _measure(options: argparse.Namespace) -> _Subject:
     picture, source_bytes = inputs.load(options.original)
     with inputs.opening_kmq(options.input) as file, naming(options.input):
         reader = KmqReader(file)
-        image = reader.image()
+        image = reader.image(threads=options.threads)
         try:
             report = measure.measure_image(
                 picture.pixels,
@@ -37,37 +81,54 @@ def run(options: argparse.Namespace) -> int:
             )
         except ValueError as error:
             raise CommandError(f"{show_path(options.input)}: {error}") from None
-    if options.side_by_side is not None:
-        captions = (
-            f"original: {report.raw_bits_per_pixel} bits per pixel",
-            f"{text.count(report.colors, 'colour')}: {text.bits(report.index_bits)} per pixel",
+    return _Subject(picture.pixels, image, report)
+
+
+def _compare(options: argparse.Namespace, subject: _Subject) -> Comparison:
+    """Encode the picture in other formats; and once more as .kmq, for the time that it takes."""
+    search: dict[str, Any] = choose_options(subject.report.recorded)
+    start = time.perf_counter()
+    encode(subject.original, subject.report.colors, threads=options.threads, **search)
+    seconds = time.perf_counter() - start
+    with Progress() as progress:
+        return compare(
+            subject.original,
+            subject.image,
+            kmq_bytes=subject.report.picture_bytes,
+            kmq_seconds=seconds,
+            source_bytes=subject.report.source_bytes,
+            source_name=os.path.basename(show_path(options.original)),
+            threads=options.threads,
+            on_progress=progress.show_share,
         )
-        joined = join_pictures(picture.pixels, image.to_rgb(), captions)
-        outputs.write(options.side_by_side, encode_picture(joined), force=options.force)
-    original_name, file_name = show_path(options.original), show_path(options.input)
-    tables = text.list_tables(report, original=original_name, file=file_name)
-    notes = text.list_notes(report)
-    if options.html is not None:
-        figures = []
-        if plots.has_matplotlib():
-            figures = draw_figures(picture.pixels, image, report.recorded, threads=options.threads)
-        page = build_page(
-            title=f"{os.path.basename(options.input)} beside {os.path.basename(options.original)}",
-            summary=text.summarize(report),
-            tables=tables,
-            original=picture.pixels,
-            image=image,
-            figures=figures,
-            notes=[*notes, *([] if figures else [f"{plots.HINT}."])],
+
+
+def _draw_side_by_side(subject: _Subject) -> bytes:
+    report = subject.report
+    captions = (
+        f"original: {report.raw_bits_per_pixel} bits per pixel",
+        f"{text.count(report.colors, 'colour')}: {text.bits(report.index_bits)} per pixel",
+    )
+    return encode_picture(join_pictures(subject.original, subject.image.to_rgb(), captions))
+
+
+def _build_page(
+    options: argparse.Namespace, subject: _Subject, tables: list[text.Table], notes: list[str]
+) -> str:
+    figures = []
+    if plots.has_matplotlib():
+        figures = draw_figures(
+            subject.original, subject.image, subject.report.recorded, threads=options.threads
         )
-        outputs.write(options.html, page.encode(), force=options.force)
-    if options.json:
-        outputs.print_json(report.to_dict())
     else:
-        print(text.format_tables(tables, notes, is_colored=_is_colored()))
-    return 0
-
-
-def _is_colored() -> bool:
-    """Return whether standard output is a terminal that is to show colours (see no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        notes = [*notes, f"{plots.HINT}."]
+    file, original = (os.path.basename(show_path(path)) for path in (options.input, options.original))
+    return build_page(
+        title=f"{file} beside {original}",
+        summary=text.summarize(subject.report),
+        tables=tables,
+        original=subject.original,
+        image=subject.image,
+        figures=figures,
+        notes=notes,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.progress import Progress
@@ -26,5 +25,6 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         outputs.print_json(curve.to_dict())
         return 0
-    print(text.format_tables([text.tabulate_curve(curve)], text.list_hints(), is_colored=sys.stdout.isatty()))
+    tables = [text.tabulate_curve(curve)]
+    print(text.format_tables(tables, text.list_hints(), is_colored=outputs.is_colored()))
     return 0

@@ -46,7 +46,7 @@ def draw_figures(
     MissingExtraError
         If matplotlib is not installed.
     """
-    options = _choose_options(recorded)
+    options = choose_options(recorded)
     curve = tune(original, space=options["space"], perceptual=False, threads=threads)
     history: list[Iteration] = []
     quantize(original, len(image.palette), on_iteration=history.append, threads=threads, **options)
@@ -81,8 +81,8 @@ def draw_figures(
     return figures
 
 
-def _choose_options(recorded: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return options for k-means: as recorded where that makes sense, else the defaults."""
+def choose_options(recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return options for k-means: as a recipe has them where that makes sense, else the defaults."""
     options: dict[str, Any] = {"space": "srgb", "init": "split", "effort": "default", "seed": 0}
     for name, choices in (("space", SPACES), ("init", INITS), ("effort", EFFORTS)):
         value = (recorded or {}).get(name)

@@ -138,6 +138,11 @@ class Report(Size):
     is_recorded_source: bool | None
 
     @property
+    def picture_bytes(self) -> int:
+        """Size that the file would have without metadata."""
+        return self.file_bytes - (self.parts.metadata and self.parts.metadata + CRC_BYTES)
+
+    @property
     def is_exact(self) -> bool:
         """Whether no pixel has an error that can be seen."""
         return self.mse == 0

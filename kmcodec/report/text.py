@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kmcodec.metrics import HINT, has_scikit_image, psnr_db
+from kmcodec.report.compare import Comparison
 from kmcodec.report.measure import Report, Size
 from kmcodec.report.tune import Curve
 
@@ -88,6 +89,29 @@ def format_tables(tables: Sequence[Table], notes: Sequence[str] = (), *, is_colo
     return "\n\n".join(blocks)
 
 
+def tabulate_comparison(comparison: Comparison) -> Table:
+    """Return the files that were compared, and why others were not."""
+    rows = []
+    for rival in comparison.rivals:
+        kind = "same pixels" if rival.is_lossless else "same PSNR"
+        if rival.file_bytes is None:
+            rows.append((rival.name, "", "", "", "", kind, rival.note))
+            continue
+        rows.append(
+            (
+                rival.name,
+                f"{rival.file_bytes:,}",
+                "" if rival.seconds is None else f"{rival.seconds:.3f}",
+                "" if rival.psnr_db is None else format_db(rival.psnr_db),
+                "" if rival.ssim is None else f"{rival.ssim:.4f}",
+                "exact" if rival.name == "original file" else kind,
+                rival.settings,
+            )
+        )
+    header = ("format", "bytes", "seconds", "PSNR", "SSIM", "gives", "settings")
+    return Table("Against other formats", header, rows)
+
+
 def tabulate_curve(curve: Curve) -> Table:
     """Return what each number of colours costs and gives."""
     points = curve.points
@@ -144,13 +168,16 @@ def format_db(decibels: float) -> str:
 
 
 def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return rows as lines; the first column to the left, numbers to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    is_text = [not any(row[i][:1].isdigit() for row in rows[1:]) for i in range(len(widths))]
+    """Return rows, the first of which is a header, as lines; columns of numbers to the right."""
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    is_number = [
+        all(cell[:1].isdigit() or cell in ("", "infinite") for cell in column[1:]) for column in columns
+    ]
     return [
         "  ".join(
-            f"{cell:<{width}}" if text else f"{cell:>{width}}"
-            for cell, width, text in zip(row, widths, is_text, strict=True)
+            f"{cell:>{width}}" if number else f"{cell:<{width}}"
+            for cell, width, number in zip(row, widths, is_number, strict=True)
         ).rstrip()
         for row in rows
     ]
