@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ROOT, SAMPLES
+from support import ROOT, SAMPLES, succeed
 
 import kmcodec
 from kmcodec.pictures import load_picture
@@ -77,6 +77,15 @@ def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert (48, 64, 3) == names["eye"].shape  # type: ignore[attr-defined]
     assert 371 == len(list((ROOT / "spec" / "vectors").glob("*/*.kmq")))
     assert "decoder on 371 files" in README
+
+
+def test_report(tmp_path: Path) -> None:
+    """The report is what the command prints."""
+    pytest.importorskip("skimage")
+    shutil.copytree(SAMPLES, tmp_path / "samples")
+    succeed(tmp_path, "encode", "samples/chelsea.png", "-k", "16", "-o", "chelsea.kmq")
+    block = README.partition("<!-- report -->\n```\n")[2].partition("```")[0]
+    assert block == succeed(tmp_path, "report", "samples/chelsea.png", "chelsea.kmq").decode()
 
 
 def test_links_lead_somewhere() -> None:

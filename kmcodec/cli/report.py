@@ -51,17 +51,17 @@ def run(options: argparse.Namespace) -> int:
     notes = text.list_notes(subject.report)
     if comparison is not None:
         tables.append(text.tabulate_comparison(comparison))
-        notes.insert(0, comparison.sentence)
         if subject.report.parts.metadata:
-            notes.insert(1, "All but the original file are compared without metadata.")
+            notes.append("All but the original file are compared without metadata.")
     if options.html is not None:
-        page = _build_page(options, subject, tables, notes)
+        page = _build_page(options, subject, comparison, tables, notes)
         outputs.write(options.html, page.encode(), force=options.force)
     if options.json:
         extra = {} if comparison is None else {"comparison": comparison.to_dict()}
         outputs.print_json({**subject.report.to_dict(), **extra})
     else:
-        print(text.format_tables(tables, notes, is_colored=outputs.is_colored()))
+        verdict = [] if comparison is None else [comparison.sentence]
+        print(text.format_tables(tables, [*verdict, *notes], is_colored=outputs.is_colored()))
     return 0
 
 
@@ -113,8 +113,15 @@ def _draw_side_by_side(subject: _Subject) -> bytes:
 
 
 def _build_page(
-    options: argparse.Namespace, subject: _Subject, tables: list[text.Table], notes: list[str]
+    options: argparse.Namespace,
+    subject: _Subject,
+    comparison: Comparison | None,
+    tables: list[text.Table],
+    notes: list[str],
 ) -> str:
+    summary = text.summarize(subject.report)
+    if comparison is not None:
+        summary = f"{summary} {comparison.sentence}"
     figures = []
     if plots.has_matplotlib():
         figures = draw_figures(
@@ -125,8 +132,9 @@ def _build_page(
     file, original = (os.path.basename(show_path(path)) for path in (options.input, options.original))
     return build_page(
         title=f"{file} beside {original}",
-        summary=text.summarize(subject.report),
-        tables=tables,
+        summary=summary,
+        # The title has the names.
+        tables=tables[1:],
         original=subject.original,
         image=subject.image,
         figures=figures,

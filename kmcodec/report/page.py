@@ -162,8 +162,9 @@ def _format_table(table: Table) -> str:
     rows = "\n".join(f"<tr>{_format_row(row, numeric)}</tr>" for row in table.rows)
     # With a heading of its own rather than a caption, which would scroll with a wide table.
     title = _escape(table.title)
+    kind = ' class="wide"' if table.header else ""
     return (
-        f'<div><h2>{title}</h2><div class="scroll"><table aria-label="{title}">\n'
+        f'<div{kind}><h2>{title}</h2><div class="scroll"><table aria-label="{title}">\n'
         f"{head}<tbody>\n{rows}\n</tbody></table></div></div>"
     )
 

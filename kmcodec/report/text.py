@@ -139,8 +139,8 @@ def summarize(report: Report) -> str:
     """Return in a sentence what a file takes and how it looks."""
     quality = "no error" if report.is_exact else f"a PSNR of {report.psnr_db:.2f} dB"
     return (
-        f"{count(report.colors, 'colour')}, {report.file_bytes:,} bytes: {report.ratio:.2f} : 1 to the raw"
-        f" pixels, with {quality}."
+        f"{report.width} x {report.height} pixels in {count(report.colors, 'colour')}, {report.file_bytes:,}"
+        f" bytes: {report.ratio:.2f} : 1 to the raw pixels, with {quality}."
     )
 
 
