@@ -89,6 +89,14 @@ class Report(Size):
 
     Attributes
     ----------
+    mse : float
+        Mean over the pixels of the squared errors in R, G and B (0..255), summed.
+    psnr_db : float
+        10 log10(255**2 / (mse / 3)), in decibels; infinite if there is no error.
+    ssim : float or None
+        Structural similarity, at most 1; None without scikit-image, and for a side below 7 pixels.
+    delta_e_mean, delta_e_p95, delta_e_max : float or None
+        CIEDE2000 over all pixels: mean, 95th percentile, largest; None without scikit-image.
     raw_bits_per_pixel : int
         24, or 32 with alpha in the palette.
     nominal_ratio : float or None
@@ -104,14 +112,6 @@ class Report(Size):
         K as the recipe has it, if there is one: a number, or "auto".
     has_alpha : bool
         Whether errors are those on black and on white.
-    mse : float
-        Mean over the pixels of the squared errors in R, G and B (0..255), summed.
-    psnr_db : float
-        10 log10(255**2 / (mse / 3)), in decibels; infinite if there is no error.
-    ssim : float or None
-        Structural similarity, at most 1; None without scikit-image, and for a side below 7 pixels.
-    delta_e_mean, delta_e_p95, delta_e_max : float or None
-        CIEDE2000 over all pixels: mean, 95th percentile, largest; None without scikit-image.
     worst_region : metrics.Region
         Of all regions of about 32 x 32 pixels the one of the largest error.
     recorded : dict or None
@@ -120,6 +120,12 @@ class Report(Size):
         Whether the original is the very picture of the recipe, by its SHA-256; None if that says nothing.
     """
 
+    mse: float
+    psnr_db: float
+    ssim: float | None
+    delta_e_mean: float | None
+    delta_e_p95: float | None
+    delta_e_max: float | None
     raw_bits_per_pixel: int
     nominal_ratio: float | None
     source_ratio: float | None
@@ -127,12 +133,6 @@ class Report(Size):
     colors_used: int
     colors_asked: int | str | None
     has_alpha: bool
-    mse: float
-    psnr_db: float
-    ssim: float | None
-    delta_e_mean: float | None
-    delta_e_p95: float | None
-    delta_e_max: float | None
     worst_region: metrics.Region
     recorded: Mapping[str, Any] | None
     is_recorded_source: bool | None

@@ -185,7 +185,7 @@ def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _list_sizes(report: Report) -> list[tuple[str, ...]]:
     raw = f"{report.raw_bytes:,} bytes, {report.raw_bits_per_pixel} bits per pixel"
-    nominal = f"{bits(report.index_bits)} per pixel"
+    nominal = f"{bits(report.index_bits)} per pixel instead of {report.raw_bits_per_pixel}"
     if report.nominal_ratio is not None:
         nominal += f", {report.nominal_ratio:.2f} : 1"
     rows: list[tuple[str, ...]] = [
