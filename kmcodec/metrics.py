@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmcodec.errors import MissingExtraError
-from kmcodec.threads import Workers
+from kmcodec.threads import Workers, cut_range
 
 #: What is needed for SSIM and CIEDE2000, and how to get it.
 HINT = "SSIM and delta E need scikit-image: pip install 'kmcodec[report]'"
@@ -32,6 +32,9 @@ AMPLIFICATION = 8
 
 # Pixels that are compared at a time.
 _BLOCK_PIXELS = 1 << 18
+
+# Pairs of colours that are worth a thread.
+_LEAST_PAIRS = 1 << 13
 
 # Side of the regions of which the worst is looked for, in pixels.
 _REGION_SIDE = 32
@@ -165,7 +168,12 @@ def structural_similarity(a: NDArray[np.uint8], b: NDArray[np.uint8], workers: W
     return float(np.mean(means))
 
 
-def measure_color_difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> ColorDifference:
+def measure_color_difference(
+    a: NDArray[np.uint8],
+    b: NDArray[np.uint8],
+    workers: Workers,
+    weights: NDArray[np.int64] | None = None,
+) -> ColorDifference:
     """Return how far the colours are apart as the eye sees them.
 
     Source: G. Sharma, W. Wu and E. Dalal, "The CIEDE2000 color-difference formula", Color Research and
@@ -175,6 +183,9 @@ def measure_color_difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Colo
     ----------
     a, b : ndarray, shape (height, width, 3) or (height, width, 4), uint8
         Of equal height and width.
+    workers : Workers
+    weights : ndarray, shape (height, width), int64, optional
+        How many pixels each stands for, at least 1; default: one.
 
     Raises
     ------
@@ -185,10 +196,22 @@ def measure_color_difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Colo
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     # Each pair of colours once: there are far fewer than pixels.
-    pairs = np.concatenate([_pack(x) << 24 | _pack(y) for x, y in _lay_on_backgrounds(a, b)])
-    pairs, counts = np.unique(pairs, return_counts=True)
-    labs = [rgb2lab(_unpack(colors)) for colors in (pairs >> 24, pairs & 0xFFFFFF)]
-    differences = deltaE_ciede2000(*labs)
+    seen = _lay_on_backgrounds(a, b)
+    pairs = np.concatenate([_pack(x) << 24 | _pack(y) for x, y in seen])
+    if weights is None:
+        pairs, counts = np.unique(pairs, return_counts=True)
+    else:
+        counts = np.concatenate([weights.ravel()] * len(seen))
+
+    def measure_run(run: tuple[int, int]) -> NDArray[np.float64]:
+        part = pairs[slice(*run)]
+        labs = [rgb2lab(_unpack(colors)) for colors in (part >> 24, part & 0xFFFFFF)]
+        found: NDArray[np.float64] = deltaE_ciede2000(*labs)
+        return found
+
+    # In blocks, whose many temporary arrays fit into the caches.
+    n_blocks = max(workers.count, len(pairs) // _BLOCK_PIXELS)
+    differences = np.concatenate(workers.map(measure_run, cut_range(len(pairs), n_blocks, _LEAST_PAIRS)))
     order = np.argsort(differences)
     differences, counts = differences[order], counts[order]
     ends = np.cumsum(counts)

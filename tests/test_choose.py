@@ -324,6 +324,17 @@ class TestTune:
         last = kmcodec.tune(pixels).points[-1]
         assert (40, 0.0, 1.0, 0.0) == (last.colors, last.mse, last.ssim, last.delta_e_mean)
 
+    @pytest.mark.parametrize("name", ["chelsea.png", "icon.png"])
+    def test_measures_of_colors_are_those_of_pixels(self, name: str) -> None:
+        """Delta E, taken over the distinct colours, is that over the pixels, with alpha too."""
+        pytest.importorskip("skimage")
+        pixels = load_picture(SAMPLES / name)
+        point = next(point for point in kmcodec.tune(pixels).points if point.colors == 4)
+        report = measure(pixels, 4)
+        assert point.delta_e_mean == pytest.approx(report.delta_e_mean, rel=0.05)
+        assert point.delta_e_p95 == pytest.approx(report.delta_e_p95, rel=0.05)
+        assert point.ssim == pytest.approx(report.ssim, rel=0.05)
+
     @pytest.mark.parametrize("n_colors", [1, 2, 3, 5, 256, 257])
     def test_few_colors(self, n_colors: int) -> None:
         """The curve ends where the picture is exact."""

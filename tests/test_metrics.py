@@ -114,7 +114,8 @@ def test_color_difference_is_that_of_scikit_image(n_colors: int) -> None:
     color = pytest.importorskip("skimage.color")
     a, b = compare(31, 57, n_colors)
     expected = color.deltaE_ciede2000(color.rgb2lab(a), color.rgb2lab(b))
-    found = metrics.measure_color_difference(a, b)
+    with Workers(2) as workers:
+        found = metrics.measure_color_difference(a, b, workers)
     assert found.mean == pytest.approx(expected.mean())
     assert found.p95 == pytest.approx(np.percentile(expected, 95))
     assert found.maximum == pytest.approx(expected.max())
@@ -126,7 +127,8 @@ def test_color_difference_by_hand() -> None:
     a = np.zeros((1, 20, 3), np.uint8)
     b = a.copy()
     b[0, 0] = 255
-    found = metrics.measure_color_difference(a, b)
+    with Workers(2) as workers:
+        found = metrics.measure_color_difference(a, b, workers)
     assert (5.0, 5.0, 100.0) == pytest.approx(tuple(found), abs=1e-4)
 
 
@@ -136,8 +138,8 @@ def test_without_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = compare(10, 10, 2)
     with Workers(1) as workers, pytest.raises(kmcodec.MissingExtraError, match="kmcodec.report"):
         metrics.structural_similarity(a, b, workers)
-    with pytest.raises(kmcodec.MissingExtraError, match="kmcodec.report"):
-        metrics.measure_color_difference(a, b)
+    with Workers(1) as workers, pytest.raises(kmcodec.MissingExtraError, match="kmcodec.report"):
+        metrics.measure_color_difference(a, b, workers)
     report = kmcodec.report(a, kmcodec.encode(a, 2))
     assert (None, None) == (report.ssim, report.delta_e_mean)
     assert report.mse > 0

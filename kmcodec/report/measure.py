@@ -268,7 +268,7 @@ def measure_image(
     if perceptual and metrics.has_scikit_image():
         with Workers(threads) as workers:
             ssim = metrics.structural_similarity(original, decoded, workers)
-        difference = metrics.measure_color_difference(original, decoded)
+            difference = metrics.measure_color_difference(original, decoded, workers)
     raw_bits = 8 * header.channels
     return Report(
         **asdict(size),

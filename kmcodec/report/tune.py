@@ -15,7 +15,7 @@ from kmcodec.container.writer import plan_header
 from kmcodec.image import drop_opaque_alpha, to_indices
 from kmcodec.quantize.choose import CurvePoint, find_elbow, trace_curve
 from kmcodec.quantize.colorspace import SPACES
-from kmcodec.quantize.histogram import count_picture, look_up
+from kmcodec.quantize.histogram import Histogram, count_picture, look_up
 from kmcodec.threads import Workers
 
 
@@ -118,7 +118,7 @@ def tune(
             if perceptual:
                 labels = to_indices(point.labels, len(point.palette))
                 picture = point.palette[look_up(rows, labels, workers)]
-            points.append(_measure(pixels, point, picture, workers))
+            points.append(_measure(pixels, histogram, point, picture, workers))
             if on_progress is not None:
                 on_progress("measuring", done + 1, len(curve))
     elbow = find_elbow([point.n_colors for point in curve], [point.mse for point in curve])
@@ -126,14 +126,23 @@ def tune(
 
 
 def _measure(
-    pixels: NDArray[np.uint8], point: CurvePoint, picture: NDArray[np.uint8] | None, workers: Workers
+    pixels: NDArray[np.uint8],
+    histogram: Histogram,
+    point: CurvePoint,
+    picture: NDArray[np.uint8] | None,
+    workers: Workers,
 ) -> TunePoint:
     """Return a point of the curve; where there is the picture that it gives, with what the eye sees."""
     height, width, channels = pixels.shape
     header = plan_header(
         point.n_colors, width, height, has_alpha=channels == 4, strip_rows=None, sections_bytes=0
     )
-    difference = None if picture is None else metrics.measure_color_difference(pixels, picture)
+    difference = None
+    if picture is not None:
+        # Each colour once, which is much faster than all pixels.
+        difference = metrics.measure_color_difference(
+            histogram.colors[None], point.palette[point.labels][None], workers, histogram.counts[None]
+        )
     return TunePoint(
         colors=point.n_colors,
         index_bits=header.index_bits,
