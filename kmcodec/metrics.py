@@ -33,6 +33,10 @@ AMPLIFICATION = 8
 # Pixels that are compared at a time.
 _BLOCK_PIXELS = 1 << 18
 
+# The same for SSIM: blocks for all threads, of a size that does not depend on their number, which rounding of
+# sums would show.
+_SSIM_PIXELS = 1 << 16
+
 # Pairs of colours that are worth a thread.
 _LEAST_PAIRS = 1 << 13
 
@@ -153,7 +157,7 @@ def structural_similarity(a: NDArray[np.uint8], b: NDArray[np.uint8], workers: W
         return None
     margin = SSIM_WINDOW // 2
     # Windows lie whole in the picture, so that rows count from the margin on.
-    step = max(1, min(_BLOCK_PIXELS // width, -(-(height - 2 * margin) // workers.count)))
+    step = max(1, _SSIM_PIXELS // width)
     means = []
     for first, second in _lay_on_backgrounds(a, b):
 

@@ -472,8 +472,8 @@ _LARGEST_CHUNK = 1 << 24
 _SMALL_WIDTH = 320
 
 
-#: Formats that encode_animation writes.
-ANIMATION_FORMATS = ("GIF", "WEBP", "PNG")
+#: Formats that encode_animation writes, by suffix.
+ANIMATION_FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
 
 
 def find_format(path: str) -> str:
@@ -559,7 +559,7 @@ def encode_animation(
     frames : sequence of IndexedImage or ndarray, shape (height, width, 3), uint8
         At least one, all of one size; for a GIF all indexed, with the same palette, so that nothing flickers.
     format_name : str
-        One of ANIMATION_FORMATS.
+        Of ANIMATION_FORMATS.
     durations_ms : list of int
         How long each frame is shown.
 

@@ -37,11 +37,15 @@ class TestElbow:
         assert 0 == find_elbow([5], [3.0])
         assert 0 == find_elbow([2, 3, 4], [3, 2, 1])
 
-    def test_auto_is_the_elbow_of_tune(self) -> None:
+    @pytest.mark.parametrize("name", ["chelsea.png", "chart.png", "icon.png"])
+    def test_auto_is_the_elbow_of_tune(self, name: str) -> None:
         """What tune marks is what "auto" takes, with the palette of that many colours."""
-        pixels = load_picture(CHELSEA)
-        elbow = kmcodec.tune(pixels, perceptual=False).elbow
+        pixels = load_picture(SAMPLES / name)
+        curve = kmcodec.tune(pixels, perceptual=False)
+        elbow = curve.elbow
         assert elbow in CURVE_COLORS
+        place = find_elbow([point.colors for point in curve.points], [point.mse for point in curve.points])
+        assert elbow == curve.points[place].colors
         assert kmcodec.encode(pixels, elbow) == kmcodec.encode(pixels, "auto")
 
     def test_few_colors(self) -> None:
@@ -304,6 +308,8 @@ class TestCommand:
         values = json.loads(succeed(tmp_path, "tune", str(CHELSEA), "--json"))
         assert json.loads(json.dumps(curve.to_dict())) == values
         assert "exists already" in fail(tmp_path, "tune", str(CHELSEA), "--plot", "a.svg")
+        assert "needs a file" in fail(tmp_path, "tune", str(CHELSEA), "--plot", "-", status=2)
+        assert b"SSIM" not in succeed(tmp_path, "tune", str(CHELSEA), "--quick").splitlines()[0]
 
 
 class TestTune:

@@ -73,7 +73,9 @@ def test_worst_region_is_the_worst(a: NDArray[np.uint8], seed: int) -> None:
 
 
 def test_worst_region_by_hand() -> None:
-    """A single wrong pixel is in it."""
+    """A single wrong pixel is in it; of equally bad regions it is the first."""
+    same = np.zeros((70, 70, 3), np.uint8)
+    assert metrics.Region(0, 0, 23, 23, 0.0) == metrics.find_worst_region(same, same)
     a = np.zeros((100, 64, 3), np.uint8)
     b = a.copy()
     b[99, 40] = 8
@@ -86,7 +88,10 @@ def test_ssim_is_that_of_scikit_image(size: tuple[int, int], threads: int) -> No
     """With its defaults, although it is measured in blocks and channels."""
     measure = pytest.importorskip("skimage.metrics").structural_similarity
     a, b = compare(*size, 4)
-    with Workers(threads) as workers:
+    with Workers(threads) as workers, Workers(threads + 1) as others:
+        # To the last bit.
+        similarities = [metrics.structural_similarity(a, b, w) for w in (workers, others)]
+        assert similarities[0] == similarities[1]
         expected = measure(a, b, channel_axis=2, data_range=255)
         assert metrics.structural_similarity(a, b, workers) == pytest.approx(expected, rel=1e-12)
 

@@ -142,6 +142,9 @@ class TestAnimation:
         """Centroids with alpha are drawn as they are seen."""
         picture = pictures()["alpha"]
         assert len(animate.draw_iterations(picture, 3, axes_space="oklab")) > 1
+        assert 1 == len(animate.draw_iterations(pictures()["nothing but alpha"], 3))
+        half = kmcodec.Iteration(0, 0.0, np.array([[50.0, 25.0, 0.0, 127.5], [0.0, 0.0, 0.0, 0.0]]))
+        assert [[100, 50, 0, 128], [0, 0, 0, 0]] == animate._to_palette(half).tolist()
 
     @pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
     def test_command(self, tmp_path: Path, suffix: str) -> None:
@@ -245,8 +248,9 @@ def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "matplotlib.py").write_text("raise ImportError")
     succeed(tmp_path, "encode", ICON, "-o", "a.kmq", "-k", "5", "--quiet")
     environment = {"PYTHONPATH": str(tmp_path)}
-    process = run(tmp_path, "plot", "palette", ICON, environment=environment)
-    assert (1, f"kmq: {plots.HINT}\n") == (process.returncode, process.stderr.decode())
+    for words in (["plot", "palette"], ["animate"], ["tune", "--plot", "a.png"]):
+        process = run(tmp_path, *words, ICON, environment=environment)
+        assert (1, f"kmq: {plots.HINT}\n") == (process.returncode, process.stderr.decode())
     process = run(tmp_path, "report", ICON, "a.kmq", "--html", "a.html", environment=environment)
     assert (0, b"") == (process.returncode, process.stderr)
     assert html.escape(plots.HINT) in (tmp_path / "a.html").read_text(encoding="utf-8")

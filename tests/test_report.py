@@ -166,15 +166,30 @@ def test_recorded_and_measured_are_told_apart() -> None:
     assert "is not the picture that was encoded" in to_text(other)
 
 
-@pytest.mark.parametrize("recipe", [{}, {"colors": [1]}, {"source_sha256": 5}, {"colors": True}])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {},
+        {"colors": [1]},
+        {"colors": True},
+        {"colors": "\x1b[31mred\n"},
+        {"colors": -5},
+        {"colors": 10**300},
+        {"source_sha256": 5},
+        {"\x1b[31m": "\u202e\n"},
+        {"nested": json.loads("[" * 900 + "]" * 900)},
+    ],
+    ids=lambda recipe: str(recipe)[:20],
+)
 def test_recipes_are_not_relied_upon(recipe: dict[str, Any]) -> None:
     """Whatever a recipe holds, it is shown, and nothing follows from it."""
     pixels = photo()
     data = kmcodec.encode(pixels, 4, metadata=kmcodec.Metadata(recipe=recipe))
     report = kmcodec.report(pixels, data)
     assert (None, None, recipe) == (report.colors_asked, report.is_recorded_source, report.recorded)
-    jsonschema.validate(report.to_dict(), SCHEMA)
-    to_text(report)
+    jsonschema.validate({**report.to_dict(), "recorded": {}}, SCHEMA)
+    json.dumps(report.to_dict())
+    assert all(character.isprintable() or character == "\n" for character in to_text(report))
 
 
 def test_inputs_are_checked_and_not_modified() -> None:
@@ -203,7 +218,10 @@ def test_text_says_when_the_source_was_smaller() -> None:
     smaller = to_text(kmcodec.report(pixels, data, source_bytes=10**6))
     assert f"{10**6 / len(data):.2f} : 1 to the original file, which has 1,000,000 bytes\n" in smaller
     larger = to_text(kmcodec.report(pixels, data, source_bytes=100))
-    assert f"{100 / len(data):.2f} : 1 to the original file, which has 100 bytes: it is smaller" in larger
+    assert (
+        f"{100 / len(data):.2f} : 1 to the original file, which has 100 bytes: the original is smaller"
+        in larger
+    )
 
 
 def test_titles_are_bold_only_where_that_is_understood() -> None:
@@ -252,6 +270,18 @@ class TestCommand:
                 assert f"{rival['file_bytes']:,}" in page
         assert values["comparison"]["sentence"] in words
         assert values["comparison"]["sentence"] in page
+
+    def test_drawings(self, tmp_path: Path) -> None:
+        """Each has a file of its own, in the format of its suffix."""
+        Image.fromarray(photo()).save(tmp_path / "a.png")
+        succeed(tmp_path, "encode", "a.png", "-o", "a.kmq", "-k", "8", "--quiet")
+        report = ["report", "a.png", "a.kmq"]
+        succeed(tmp_path, *report, "--side-by-side", "b.jpg")
+        with Image.open(tmp_path / "b.jpg") as drawing:
+            assert drawing.format == "JPEG"
+        fail(tmp_path, *report, "--side-by-side", "b.no-such-suffix")
+        for words in (["--html", "z", "--side-by-side", "./z"], ["--html", "-"], ["--side-by-side", "-"]):
+            fail(tmp_path, *report, *words, status=2)
 
     def test_other_size(self, tmp_path: Path) -> None:
         """A file of another picture is an error of one line."""

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from kmcodec.cli import inputs, outputs
-from kmcodec.cli.failures import UsageError, naming
+from kmcodec.cli.failures import UsageError, show_path
 from kmcodec.cli.progress import Progress
-from kmcodec.pictures import ANIMATION_FORMATS, encode_animation, find_format
+from kmcodec.pictures import ANIMATION_FORMATS, encode_animation
 from kmcodec.report.animate import draw_iterations, list_durations, share_palette
 
 
 def run(options: argparse.Namespace) -> int:
     """Draw the iterations, and write them."""
+    outputs.check_matplotlib()
     output = outputs.resolve(options.output, options.input, ".gif", force=options.force)
-    format_name = "GIF"
-    if output != "-":
-        with naming(output):
-            format_name = find_format(output)
-    if format_name not in ANIMATION_FORMATS:
-        raise UsageError(f"animations are written as .gif, .webp or .png, not as {format_name}")
+    suffix = ".gif" if output == "-" else os.path.splitext(output)[1].lower()
+    if suffix not in ANIMATION_FORMATS:
+        raise UsageError(f"animations are written as .gif, .webp or .png, not as {show_path(output)}")
+    format_name = ANIMATION_FORMATS[suffix]
     picture, _ = inputs.load(options.input)
     with Progress() as progress:
         frames = draw_iterations(

@@ -251,6 +251,9 @@ def _add_tune(commands: Any) -> None:
         description="Say what 2 to 256 colours cost and give, and where the elbow of the error is.",
     )
     tune.add_argument("input", metavar="INPUT", help=_PICTURE)
+    tune.add_argument(
+        "--quick", action="store_true", help="without SSIM and delta E, which take most of the time"
+    )
     tune.add_argument("--json", action="store_true", help="print it as JSON")
     tune.add_argument("--plot", metavar="OUT", help="also draw the curve, as .png, .svg or .pdf")
     tune.add_argument("--space", choices=SPACES, default="srgb", help="where distances are taken")

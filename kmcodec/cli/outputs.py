@@ -83,13 +83,20 @@ def is_colored() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def check_matplotlib() -> None:
+    """Raise an error if no plot can be drawn."""
+    from kmcodec.report import plots
+
+    if not plots.has_matplotlib():
+        raise CommandError(plots.HINT)
+
+
 def check_plot(path: str, sources: Iterable[str], *, force: bool) -> None:
     """Raise an error if no plot can be drawn, or path is no place for one."""
     # Imported here, since every command would wait for it.
     from kmcodec.report import plots
 
-    if not plots.has_matplotlib():
-        raise CommandError(plots.HINT)
+    check_matplotlib()
     if path != "-":
         if _find_suffix(path) not in plots.FORMATS:
             raise UsageError(f"plots are written as {', '.join(plots.FORMATS)}, not as {show_path(path)}")

@@ -8,7 +8,6 @@ from typing import Any
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
-from kmcodec.cli.progress import Progress
 from kmcodec.container.reader import KmqReader
 from kmcodec.image import IndexedImage
 from kmcodec.pictures import Picture
@@ -33,8 +32,8 @@ def run(options: argparse.Namespace) -> int:
     if options.input is not None and options.kind in ("elbow", "convergence"):
         raise UsageError(f"the plot {options.kind} is of the original alone")
     picture, _ = inputs.load(options.original)
-    with Progress() as progress, plots.drawing():
-        figure = _DRAWINGS[options.kind](options, picture, progress)
+    with plots.drawing():
+        figure = _DRAWINGS[options.kind](options, picture)
         outputs.write_plot(output, figure, force=options.force)
     return 0
 
@@ -58,24 +57,24 @@ def _options_of(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names}
 
 
-def _draw_comparison(options: argparse.Namespace, picture: Picture, progress: Progress) -> Any:
+def _draw_comparison(options: argparse.Namespace, picture: Picture) -> Any:
     return plots.draw_comparison(picture.pixels, _load_image(options, picture))
 
 
-def _draw_palette(options: argparse.Namespace, picture: Picture, progress: Progress) -> Any:
+def _draw_palette(options: argparse.Namespace, picture: Picture) -> Any:
     return plots.draw_palette(_load_image(options, picture))
 
 
-def _draw_space(options: argparse.Namespace, picture: Picture, progress: Progress) -> Any:
+def _draw_space(options: argparse.Namespace, picture: Picture) -> Any:
     return plots.draw_space(picture.pixels, _load_image(options, picture), options.kind)
 
 
-def _draw_elbow(options: argparse.Namespace, picture: Picture, progress: Progress) -> Any:
+def _draw_elbow(options: argparse.Namespace, picture: Picture) -> Any:
     curve = tune(picture.pixels, space=options.space, perceptual=False, threads=options.threads)
     return plots.draw_elbow(curve)
 
 
-def _draw_convergence(options: argparse.Namespace, picture: Picture, progress: Progress) -> Any:
+def _draw_convergence(options: argparse.Namespace, picture: Picture) -> Any:
     history: list[Iteration] = []
     quantize(picture.pixels, options.colors, on_iteration=history.append, **_options_of(options))
     if not history:
@@ -85,7 +84,7 @@ def _draw_convergence(options: argparse.Namespace, picture: Picture, progress: P
     return plots.draw_convergence(history, picture.pixels.shape[0] * picture.pixels.shape[1])
 
 
-_DRAWINGS: dict[str, Callable[[argparse.Namespace, Picture, Progress], Any]] = {
+_DRAWINGS: dict[str, Callable[[argparse.Namespace, Picture], Any]] = {
     "comparison": _draw_comparison,
     "palette": _draw_palette,
     "rgb": _draw_space,

@@ -17,7 +17,7 @@ from kmcodec.cli.progress import Progress
 from kmcodec.codec import encode
 from kmcodec.container.reader import KmqReader
 from kmcodec.image import IndexedImage
-from kmcodec.pictures import encode_picture, join_pictures
+from kmcodec.pictures import encode_picture, find_format, join_pictures
 from kmcodec.report import measure, plots, text
 from kmcodec.report.compare import Comparison, compare
 from kmcodec.report.figures import choose_options, draw_figures
@@ -37,15 +37,23 @@ def run(options: argparse.Namespace) -> int:
     """Compare a file with its original."""
     if options.original == options.input == "-":
         raise UsageError("only one of ORIGINAL and IN.kmq can be standard input")
-    for drawing in (options.side_by_side, options.html):
-        if drawing is not None:
-            outputs.check(drawing, [options.original, options.input], force=options.force)
-    if options.html is not None and options.html == options.side_by_side:
+    drawings = [path for path in (options.side_by_side, options.html) if path is not None]
+    for path in drawings:
+        if path == "-":
+            raise UsageError("--html and --side-by-side need files: standard output has the report")
+        outputs.check(path, [options.original, options.input], force=options.force)
+    if len({os.path.realpath(path) for path in drawings}) < len(drawings):
         raise UsageError("--html and --side-by-side name the same file")
+    if options.side_by_side is not None:
+        with naming(options.side_by_side):
+            find_format(options.side_by_side)
     subject = _measure(options)
     comparison = _compare(options, subject) if options.compare else None
     if options.side_by_side is not None:
-        outputs.write(options.side_by_side, _draw_side_by_side(subject), force=options.force)
+        joined = _draw_side_by_side(subject)
+        with naming(options.side_by_side):
+            drawn = encode_picture(joined, find_format(options.side_by_side))
+        outputs.write(options.side_by_side, drawn, force=options.force)
     names = {"original": show_path(options.original), "file": show_path(options.input)}
     tables = text.list_tables(subject.report, **names)
     notes = text.list_notes(subject.report)
@@ -103,13 +111,13 @@ def _compare(options: argparse.Namespace, subject: _Subject) -> Comparison:
         )
 
 
-def _draw_side_by_side(subject: _Subject) -> bytes:
+def _draw_side_by_side(subject: _Subject) -> NDArray[np.uint8]:
     report = subject.report
     captions = (
         f"original: {report.raw_bits_per_pixel} bits per pixel",
         f"{text.count(report.colors, 'colour')}: {text.bits(report.index_bits)} per pixel",
     )
-    return encode_picture(join_pictures(subject.original, subject.image.to_rgb(), captions))
+    return join_pictures(subject.original, subject.image.to_rgb(), captions)
 
 
 def _build_page(

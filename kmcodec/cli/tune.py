@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from kmcodec.cli import inputs, outputs
+from kmcodec.cli.failures import UsageError
 from kmcodec.cli.progress import Progress
 from kmcodec.report import plots, text
 from kmcodec.report.tune import tune
@@ -12,12 +13,18 @@ from kmcodec.report.tune import tune
 
 def run(options: argparse.Namespace) -> int:
     """Print, and plot, the curve of a picture."""
+    if options.plot == "-":
+        raise UsageError("--plot needs a file: standard output has the table")
     if options.plot is not None:
         outputs.check_plot(options.plot, [options.input], force=options.force)
     picture, _ = inputs.load(options.input)
     with Progress() as progress:
         curve = tune(
-            picture.pixels, space=options.space, threads=options.threads, on_progress=progress.show_share
+            picture.pixels,
+            space=options.space,
+            perceptual=not options.quick,
+            threads=options.threads,
+            on_progress=progress.show_share,
         )
     if options.plot is not None:
         with plots.drawing():

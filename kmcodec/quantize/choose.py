@@ -62,7 +62,7 @@ class Quality(NamedTuple):
     ----------
     psnr_db : float
     ssim : float or None
-        Where it was not asked for, or cannot be measured.
+        None where it was not asked for.
     """
 
     psnr_db: float
@@ -185,13 +185,16 @@ def choose_n_colors(
         elbow = find_elbow([point.n_colors for point in curve], [point.mse for point in curve])
         return max(least, curve[elbow].n_colors)
 
+    measured: dict[int, Quality] = {}
+
     def reaches(n_colors: int) -> bool:
-        return not _list_misses(measure(n_colors), goal)
+        measured[n_colors] = measure(n_colors)
+        return not _list_misses(measured[n_colors], goal)
 
     most = max(least, min(goal.max_colors, len(histogram.colors) + len(request.fixed)))
     found = find_least(reaches, least, most)
     if found is None:
-        missed = " and ".join(_list_misses(measure(most), goal))
+        missed = " and ".join(_list_misses(measured[most], goal))
         colors = "1 colour" if most == 1 else f"{most} colours"
         raise TargetError(f"out of reach: {colors}, the most that are possible here, reach {missed}")
     return found
@@ -232,9 +235,8 @@ def _list_misses(quality: Quality, goal: Goal) -> list[str]:
     misses = []
     if goal.target_psnr is not None and quality.psnr_db < goal.target_psnr:
         misses.append(f"a PSNR of {quality.psnr_db:.2f} dB instead of {goal.target_psnr:g}")
-    if goal.target_ssim is not None and (quality.ssim is None or quality.ssim < goal.target_ssim):
-        reached = "no" if quality.ssim is None else f"an SSIM of {quality.ssim:.4f}"
-        misses.append(f"{reached} instead of {goal.target_ssim:g}")
+    if goal.target_ssim is not None and quality.ssim is not None and quality.ssim < goal.target_ssim:
+        misses.append(f"an SSIM of {quality.ssim:.4f} instead of {goal.target_ssim:g}")
     return misses
 
 

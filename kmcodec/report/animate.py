@@ -98,8 +98,10 @@ def _draw_frame(
 ) -> NDArray[np.uint8]:
     figure = plots.new_figure(10, 5, dpi=96)
     left = figure.add_subplot(1, 2, 1, projection="3d")
-    nearest = quantize(colors[None], palette=image.palette, space=space).to_rgb()[0]
-    plots.scatter_colors(left, colors, axes_space, size=5, paint=plots.to_opaque(nearest) / 255)
+    # A picture that is all transparent has none.
+    if len(colors):
+        nearest = quantize(colors[None], palette=image.palette, space=space).to_rgb()[0]
+        plots.scatter_colors(left, colors, axes_space, size=5, paint=plots.to_opaque(nearest) / 255)
     counts = np.bincount(image.indices.ravel(), minlength=len(image.palette))
     plots.scatter_centroids(left, image.palette, counts, axes_space)
     plots.frame_space(left, colors, axes_space)

@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kmcodec.checks import check_pixels
 from kmcodec.errors import MissingExtraError, PictureError
-from kmcodec.image import IndexedImage
+from kmcodec.image import IndexedImage, drop_opaque_alpha
 from kmcodec.metrics import mean_squared_error, psnr_db, structural_similarity
 from kmcodec.pictures import decode_picture
 from kmcodec.report.lossless import plan_lossless
@@ -103,7 +104,8 @@ def compare(
             f"the original has {original.shape[1]} x {original.shape[0]} pixels,"
             f" the .kmq file {image.width} x {image.height}"
         )
-    original, image = _drop_opaque_alpha(original, image)
+    # Alpha that is 255 everywhere would cost formats, or bar them, idly.
+    original, image = drop_opaque_alpha(original), replace(image, palette=drop_opaque_alpha(image.palette))
     pixels = image.to_rgb()
     target_mse = mean_squared_error(original, pixels)
     with Workers(threads) as workers:
@@ -156,15 +158,6 @@ class _Progress:
 
 def _rank(rival: Rival) -> float:
     return math.inf if rival.file_bytes is None else rival.file_bytes
-
-
-def _drop_opaque_alpha(original: _Pixels, image: IndexedImage) -> tuple[_Pixels, IndexedImage]:
-    """Return the pictures without alpha where all of it is 255: it would cost formats, or bar them, idly."""
-    if original.shape[2] == 4 and (original[:, :, 3] == 255).all():
-        original = original[:, :, :3]
-    if image.palette.shape[1] == 4 and (image.palette[:, 3] == 255).all():
-        image = IndexedImage(image.palette[:, :3], image.indices)
-    return original, image
 
 
 def _describe_source(file_bytes: int, name: str, kmq: Rival) -> Rival:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from kmcodec.checks import check_pixels
 from kmcodec.container.layout import CRC_BYTES, HEADER_BYTES, Header
 from kmcodec.container.reader import KmqReader
 from kmcodec.container.source import FileLike
-from kmcodec.image import IndexedImage, drop_opaque_alpha
+from kmcodec.image import MAX_COLORS, IndexedImage, drop_opaque_alpha
 from kmcodec.recipe import PixelHash
 from kmcodec.threads import Workers
 
@@ -59,7 +59,9 @@ class Size:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values by name, ready for JSON: infinity as None."""
-        return {key: None if value == math.inf else value for key, value in asdict(self).items()}
+        # Not asdict, which goes to the depths of a recipe.
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {key: None if value == math.inf else value for key, value in values.items()}
 
 
 class FileParts(NamedTuple):
@@ -294,7 +296,10 @@ def measure_image(
 def _find_colors_asked(recorded: Mapping[str, Any] | None) -> int | str | None:
     """Return the K of a recipe, of which nothing can be relied upon."""
     asked = (recorded or {}).get("colors")
-    return asked if isinstance(asked, (int, str)) and not isinstance(asked, bool) else None
+    if asked == "auto":
+        return "auto"
+    is_count = isinstance(asked, int) and not isinstance(asked, bool) and 1 <= asked <= MAX_COLORS
+    return asked if is_count else None
 
 
 def _compare_with_recorded(original: NDArray[np.uint8], recorded: Mapping[str, Any] | None) -> bool | None:

@@ -140,10 +140,11 @@ def draw_comparison(original: NDArray[np.uint8], image: IndexedImage) -> Figure:
     before = metrics.lay_on(original[::step, ::step], 255)
     after = metrics.lay_on(image.palette[image.indices[::step, ::step]], 255)
     colors = len(image.palette)
+    background = " on white" if 4 in (original.shape[2], image.palette.shape[1]) else ""
     panels = {
         "original": before,
         f"{colors} colour{'s' if colors != 1 else ''}": after,
-        f"difference, {metrics.AMPLIFICATION} times": amplify(before, after),
+        f"difference{background}, {metrics.AMPLIFICATION} times": amplify(before, after),
     }
     height, width = before.shape[:2]
     is_wide = width > 2 * height
@@ -306,6 +307,8 @@ def scatter_centroids(axes: Any, colors: NDArray[Any], counts: NDArray[np.int64]
         linewidths=0.5,
         depthshade=False,
         alpha=1,
+        # As shapes, thousands of them would be slow to show.
+        rasterized=len(colors) > _MOST_SWATCHES,
     )
 
 

@@ -203,7 +203,9 @@ def _list_sizes(report: Report) -> list[tuple[str, ...]]:
 
 def _compare_with_source(ratio: float, source_bytes: int) -> str:
     if ratio < 1:
-        return f"{ratio:.2f} : 1 to the original file, which has {source_bytes:,} bytes: it is smaller"
+        return (
+            f"{ratio:.2f} : 1 to the original file, which has {source_bytes:,} bytes: the original is smaller"
+        )
     return f"{ratio:.2f} : 1 to the original file, which has {source_bytes:,} bytes"
 
 
