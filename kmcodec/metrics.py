@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -85,8 +84,9 @@ def mean_squared_error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
         Of equal height and width.
     """
     total = 0.0
-    for _, errors in _list_errors(a, b, max(1, _BLOCK_PIXELS // a.shape[1])):
-        total += float(errors.sum())
+    n_rows = max(1, _BLOCK_PIXELS // a.shape[1])
+    for top in range(0, len(a), n_rows):
+        total += float(square_errors(a[top : top + n_rows], b[top : top + n_rows]).sum())
     return float(total / (a.shape[0] * a.shape[1]))
 
 
@@ -111,7 +111,7 @@ def find_worst_region(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Region:
     worst = Region(0, 0, 0, 0, -1.0)
     tops = [*_cut_evenly(height).tolist(), height]
     for top, bottom in itertools.pairwise(tops):
-        (_, errors), *_ = _list_errors(a[top:bottom], b[top:bottom], bottom - top)
+        errors = square_errors(a[top:bottom], b[top:bottom])
         sizes = np.diff(np.append(columns, width)) * (bottom - top)
         means = np.add.reduceat(errors.sum(axis=0), columns) / sizes
         i = int(means.argmax())
@@ -242,14 +242,6 @@ def _cut_evenly(length: int) -> NDArray[np.intp]:
     n_regions = -(-length // _REGION_SIDE)
     starts: NDArray[np.intp] = np.arange(n_regions, dtype=np.intp) * length // n_regions
     return starts
-
-
-def _list_errors(
-    a: NDArray[np.uint8], b: NDArray[np.uint8], n_rows: int
-) -> Iterator[tuple[int, NDArray[np.int32] | NDArray[np.float64]]]:
-    """Yield the first row of each block of rows, and the squared error of each of its pixels."""
-    for top in range(0, len(a), n_rows):
-        yield top, square_errors(a[top : top + n_rows], b[top : top + n_rows])
 
 
 def square_errors(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.int32] | NDArray[np.float64]:

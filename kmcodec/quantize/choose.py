@@ -158,17 +158,15 @@ def find_elbow(n_colors: Sequence[float], errors: Sequence[float]) -> int:
 
 def choose_n_colors(
     histogram: Histogram,
-    goal: Goal,
     request: Request,
     workers: Workers,
     measure: Callable[[int], Quality],
 ) -> int:
-    """Return the number of colours that a goal asks for.
+    """Return the number of colours that is asked for: as it is given, or as the goal decides.
 
     Parameters
     ----------
     histogram : Histogram
-    goal : Goal
     request : Request
     workers : Workers
     measure : callable
@@ -179,6 +177,9 @@ def choose_n_colors(
     TargetError
         If no number of colours reaches the targets.
     """
+    goal = request.goal
+    if goal is None:
+        return request.n_colors
     least = max(1, len(request.fixed))
     if goal.target_psnr is None and goal.target_ssim is None:
         curve = trace_curve(histogram, workers, space=request.space, max_colors=goal.max_colors)
@@ -269,7 +270,5 @@ def choose_palette_for_goal(histogram: Histogram, request: Request, workers: Wor
         choice = choose_palette(histogram, request._replace(n_colors=n_colors), workers)
         return Quality(psnr_db(measure_labels(histogram, choice.palette, choice.labels)), None)
 
-    if request.goal is not None:
-        chosen = choose_n_colors(histogram, request.goal, request, workers, measure)
-        request = request._replace(n_colors=chosen)
-    return choose_palette(histogram, request, workers)
+    n_colors = choose_n_colors(histogram, request, workers, measure)
+    return choose_palette(histogram, request._replace(n_colors=n_colors), workers)

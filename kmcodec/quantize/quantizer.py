@@ -128,7 +128,5 @@ def quantize(
                 indices = choice.ditherer.dither(rows, workers)
             return IndexedImage(choice.palette, indices)
 
-        if request.goal is not None:
-            chosen = choose_n_colors(histogram, request.goal, request, workers, measure)
-            request = request._replace(n_colors=chosen)
-        return render(choose_palette(histogram, request, workers))
+        chosen = choose_n_colors(histogram, request, workers, measure)
+        return render(choose_palette(histogram, request._replace(n_colors=chosen), workers))
