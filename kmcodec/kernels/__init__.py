@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 #: The kernel modules.
-NAMES = ("assignment", "bits", "clusters", "distances", "dithering", "grouping", "histogram")
+NAMES = ("assignment", "bits", "clusters", "context", "distances", "dithering", "grouping", "histogram")
 
 
 def _give_memoryviews(function: Callable[..., Any]) -> Callable[..., Any]:

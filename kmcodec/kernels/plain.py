@@ -22,7 +22,7 @@ class _Type:
         return [0] * length
 
 
-bint = double = uchar = ushort = short = int = uint = longlong = ulonglong = _Type()
+bint = double = Py_ssize_t = uchar = ushort = short = int = uint = longlong = ulonglong = _Type()
 
 
 def fused_type(*types: object) -> None:

@@ -1,0 +1,279 @@
+"""Context coding: each index in as few bits as a model of its surroundings makes it (specification, section 6.2).
+
+Owns the model's tables and their first contents; the work on pixels is the kernel's. Coder and decoder make the
+same model and let it learn from the same decisions, so that nothing of it is stored.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmcodec.errors import PayloadError
+from kmcodec.image import Indices
+from kmcodec.kernels import context as kernel
+
+# Binary logarithms of the numbers of entries that the tables of a large strip have: 1 MiB for the flags, 2 MiB
+# for the steps, and twice 256 KiB for the matches: what a processor has near.
+_MAX_FLAG_BITS = 18
+_MAX_STEP_BITS = 18
+_MAX_MATCH_BITS = 16
+
+# A pair of counts is a state if the larger is at most the entry for the smaller.
+_CAPS = (31, 31, 24, 18, 14, 11, 9, 8)
+
+# 65536 / (1 + exp(-3 x / 512)), rounded, for x = 0, 64, 128, ..., 2048.
+# fmt: off
+_LOGISTIC = (
+    32768, 38841, 44511, 49474, 53581, 56822, 59287, 61109, 62428, 63368, 64030, 64494, 64816, 65039, 65194,
+    65300, 65374, 65425, 65459, 65483, 65500, 65511, 65519, 65524, 65528, 65530, 65532, 65533, 65534, 65535,
+    65535, 65535, 65535,
+)
+# fmt: on
+
+_VECTORS = 4286
+_INPUTS = 24
+_FINAL_WEIGHTS = 3 * (3 + 17)
+_REFINEMENT_CONTEXTS = 4096
+_REFINEMENT_STEPS = 24
+_MATCH_COUNTERS = 2 * 22 * 3
+
+# Rows that the kernel codes at a time are about this many pixels: often enough to be interrupted.
+_PIXELS_AT_A_TIME = 1 << 17
+
+# Places in the registers.
+_HIGH = 1
+_WINDOW = 2
+
+_FIRST_WEIGHT = 3072
+
+
+class _Tables(NamedTuple):
+    """Hold what is the same for every strip."""
+
+    next_states: NDArray[np.uint8]
+    squash: NDArray[np.uint16]
+    stretch: NDArray[np.int16]
+    maps: NDArray[np.uint16]
+    weights: NDArray[np.int16]
+
+
+class Tree(NamedTuple):
+    """Hold a palette with the binary tree over its entries; build_tree makes it, once for all strips.
+
+    Attributes
+    ----------
+    palette : ndarray, shape (K, 4), uint8
+        Opaque where the picture has no alpha.
+    nodes : ndarray, shape (2**(index_bits + 1), 3), int32
+        Of node n: index of a leaf or -1, channel, threshold. Node 1 is the root, 2 n and 2 n + 1 the children.
+    paths : ndarray, shape (K,), int32
+        Node of each index.
+    """
+
+    palette: NDArray[np.uint8]
+    nodes: NDArray[np.int32]
+    paths: NDArray[np.int32]
+
+
+def build_tree(palette: NDArray[np.uint8]) -> Tree:
+    """Build the tree of a palette, shape (K, 3 or 4), uint8, with K at least 2."""
+    n_colors = len(palette)
+    rgba = np.full((n_colors, 4), 255, np.uint8)
+    rgba[:, : palette.shape[1]] = palette
+    nodes = np.zeros((2 << (n_colors - 1).bit_length(), 3), np.int32)
+    paths = np.zeros(n_colors, np.int32)
+    kernel.build_tree(rgba, nodes, paths, np.empty((2, n_colors), np.int32))
+    return Tree(rgba, nodes, paths)
+
+
+def encode(indices: Indices, tree: Tree, check: Callable[[], None] | None = None) -> bytes:
+    """Encode the indices of a strip.
+
+    Parameters
+    ----------
+    indices : ndarray, shape (rows, width), uint8 or uint16
+        Each below K.
+    tree : Tree
+    check : callable, optional
+        Is called now and then; what it raises ends the work.
+
+    Returns
+    -------
+    bytes
+    """
+    rows, width = indices.shape
+    wide = indices.astype(np.uint16).reshape(-1)
+    # Noise can take more than packed indices do; whatever it is, it takes no more than a wrong guess at each
+    # decision, 12 bits.
+    capacity = len(wide) * (len(tree.palette) - 1).bit_length() // 8 + 64
+    while True:
+        payload = np.empty(capacity, np.uint8)
+        model = _Model(rows, width, tree)
+        model.run(kernel.encode_rows, wide, payload, check)
+        low, _, _, position = model.registers[:4].tolist()
+        if position < capacity:
+            break
+        capacity = 2 * position
+    end = payload[:position].tobytes()
+    return end + bytes([(low >> 24) + 1]) if low else end
+
+
+def decode(
+    payload: bytes | memoryview, rows: int, width: int, tree: Tree, check: Callable[[], None] | None = None
+) -> Indices:
+    """Decode the indices of a strip.
+
+    Parameters
+    ----------
+    payload : bytes-like
+    rows, width : int
+        Of the strip, in pixels.
+    tree : Tree
+    check : callable, optional
+        As for encode.
+
+    Returns
+    -------
+    ndarray, shape (rows, width), uint8 (K <= 256) or uint16
+
+    Raises
+    ------
+    PayloadError
+        If the payload is not the one that encode gives for what it decodes to.
+    """
+    model = _Model(rows, width, tree)
+    # A copy, since the kernel takes arrays that it could write to.
+    source = np.frombuffer(payload, np.uint8).copy()
+    model.registers[_WINDOW] = int.from_bytes(bytes(payload[:4]).ljust(4, b"\0"), "big")
+    wide = np.zeros(rows * width, np.uint16)
+    model.run(kernel.decode_rows, wide, source, check)
+    low, _, window, position = model.registers[:4].tolist()
+    expected = position + (low > 0)
+    if len(payload) != expected:
+        raise PayloadError(
+            8 * min(len(payload), expected),
+            "payload",
+            found=f"{len(payload)} bytes",
+            expected=f"{expected}",
+        )
+    if low and payload[position] != (low >> 24) + 1:
+        raise PayloadError(
+            8 * position, "payload", found=f"0x{payload[position]:02x}", expected=f"0x{(low >> 24) + 1:02x}"
+        )
+    return wide.reshape(rows, width).astype(np.uint8 if len(tree.palette) <= 256 else np.uint16)
+
+
+class _Model:
+    """Hold all that is remembered while a strip is coded."""
+
+    def __init__(self, rows: int, width: int, tree: Tree) -> None:
+        self._tables = _make_tables()
+        self._tree = tree
+        self._rows = rows
+        self._width = width
+        # Small strips have small tables: room for what they can hold.
+        size = (rows * width - 1).bit_length() + 3
+        self._flag_bits = min(max(size, 8), _MAX_FLAG_BITS)
+        self._step_bits = min(max(size, 8), _MAX_STEP_BITS)
+        self._match_bits = min(max(size - 3, 8), _MAX_MATCH_BITS)
+        self.registers = np.zeros(9, np.int64)
+        self.registers[_HIGH] = 0xFFFFFFFF
+        self._states = np.zeros((4 << self._flag_bits) + (8 << self._step_bits), np.uint8)
+        self._maps = self._tables.maps.copy()
+        self._weights = self._tables.weights.copy()
+        self._matches = np.zeros(2 << self._match_bits, np.uint32)
+        self._unchanged = np.zeros(width, np.uint8)
+
+    def run(
+        self,
+        code_rows: Callable[..., None],
+        indices: NDArray[np.uint16],
+        payload: NDArray[np.uint8],
+        check: Callable[[], None] | None,
+    ) -> None:
+        """Code all rows, with one of the kernel's functions."""
+        step = max(1, _PIXELS_AT_A_TIME // self._width)
+        for first in range(0, self._rows, step):
+            if check is not None:
+                check()
+            code_rows(
+                indices,
+                payload,
+                self._width,
+                first,
+                min(first + step, self._rows),
+                self._flag_bits,
+                self._step_bits,
+                self._match_bits,
+                self.registers,
+                self._states,
+                self._tables.next_states,
+                self._tables.squash,
+                self._tables.stretch,
+                self._maps,
+                self._weights,
+                self._matches,
+                self._unchanged,
+                *self._tree,
+            )
+
+
+@functools.cache
+def _make_tables() -> _Tables:
+    """Build the tables of the specification's section 6.2."""
+    pairs = [
+        (zeros, total - zeros)
+        for total in range(2 * max(_CAPS))
+        for zeros in range(total + 1)
+        if _is_state(zeros, total - zeros)
+    ]
+    numbers = {pair: number for number, pair in enumerate(pairs)}
+    next_states = np.zeros((2, 256), np.uint8)
+    for number, pair in enumerate(pairs):
+        for bit in (0, 1):
+            next_states[bit, number] = numbers[_count(pair, bit)]
+    x = np.arange(-2048, 2048)
+    half = np.array(_LOGISTIC)
+    points = np.concatenate([65536 - half[:0:-1], half])
+    at, part = (x + 2048) >> 6, (x + 2048) & 63
+    squash = ((points[at] * (64 - part) + points[at + 1] * part + 32) >> 6).astype(np.uint16)
+    usable = squash[1:].astype(np.int64)
+    stretch = np.minimum(np.searchsorted(usable, 16 * np.arange(4096) + 8) - 2047, 2047).astype(np.int16)
+    initial = np.zeros(256, np.int64)
+    initial[: len(pairs)] = [(2 * ones + 1) * 32768 // (zeros + ones + 1) for zeros, ones in pairs]
+    steps = squash[np.clip(np.arange(_REFINEMENT_STEPS) * 4096 // 23, 1, 4095)]
+    maps = np.concatenate(
+        [
+            np.tile(initial, 4 * 8),
+            np.tile(steps, 2 * _REFINEMENT_CONTEXTS),
+            np.full(_MATCH_COUNTERS, 49152),
+        ]
+    ).astype(np.uint16)
+    vector = np.zeros(_INPUTS, np.int16)
+    vector[:16:2] = _FIRST_WEIGHT
+    weights = np.concatenate([np.tile(vector, _VECTORS), np.full(_FINAL_WEIGHTS, 16384 // 3, np.int16)])
+    return _Tables(next_states.reshape(-1), squash, stretch, maps, weights)
+
+
+def _is_state(zeros: int, ones: int) -> bool:
+    smaller, larger = sorted((zeros, ones))
+    return smaller < len(_CAPS) and larger <= _CAPS[smaller]
+
+
+def _count(pair: tuple[int, int], bit: int) -> tuple[int, int]:
+    """Return the state after one more decision: the count of the other one, if above two, is nearly halved."""
+    same, other = pair[bit] + 1, pair[1 - bit]
+    if other > 2:
+        other = (other + 2) // 2
+    smaller, larger = sorted((same, other))
+    limit = _CAPS[smaller]
+    if same == larger:
+        same = min(same, limit)
+    else:
+        other = min(other, limit)
+    return (same, other) if bit == 0 else (other, same)
