@@ -25,6 +25,7 @@ def fit_colors(
     has_alpha: bool,
     strip_rows: int | None,
     sections: tuple[Section, ...],
+    coding: str,
 ) -> tuple[int | Literal["auto"], dict[str, Any]]:
     """Lower the number of colours to what a file of a given size can have.
 
@@ -43,6 +44,8 @@ def fit_colors(
         As for KmqWriter.
     sections : tuple of Section
         What else goes into the file.
+    coding : str
+        "packed": of other codings, the size is known only afterwards.
 
     Returns
     -------
@@ -53,7 +56,11 @@ def fit_colors(
     ------
     TargetError
         If the least that is asked for does not fit.
+    ValueError
+        If the coding is another one.
     """
+    if coding != "packed":
+        raise ValueError(f"max_bytes is for packed coding, found {coding!r}")
     check_integer("max_bytes", max_bytes, 1)
     chosen = [options[name] for name in ("keep", "palette") if options.get(name) is not None]
     colors = [np.asarray(each) for each in chosen]

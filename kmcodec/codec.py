@@ -14,7 +14,7 @@ from kmcodec.budget import fit_colors
 from kmcodec.checks import check_pixels
 from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.reader import KmqReader
-from kmcodec.container.writer import write_image
+from kmcodec.container.writer import check_coding, write_image
 from kmcodec.files import write_atomically
 from kmcodec.metadata import Metadata
 from kmcodec.quantize.quantizer import quantize
@@ -26,6 +26,7 @@ def encode(
     rgb: ArrayLike,
     n_colors: int | Literal["auto"] = 64,
     *,
+    coding: Literal["packed", "context"] = "packed",
     strip_rows: int | None = None,
     metadata: Metadata | None = None,
     recipe: bool = False,
@@ -41,14 +42,19 @@ def encode(
     n_colors : int or "auto", default 64
         K, 1..65536. A picture of at most that many distinct colours is stored exactly. "auto" as for
         kmcodec.quantize.
+    coding : "packed" or "context", default "packed"
+        How indices become bytes: ceil(log2 K) bits each, so that any region is read without the rest; or in
+        as few as a model of each pixel's surroundings makes them, which takes about a microsecond a pixel, in
+        encoding and in decoding.
     strip_rows : int, optional
-        Rows that are stored and checked together; default: about a million pixels' worth.
+        Rows that are stored and checked together; default: about a million pixels' worth, with context
+        coding four million.
     metadata : Metadata, optional
         What goes with the picture.
     recipe : bool, default False
         Whether to record in the file how it was made: the options, and size and SHA-256 of the pixels.
     max_bytes : int, optional
-        Size of the file at most: n_colors is lowered to what fits.
+        Size of the file at most, with packed coding: n_colors is lowered to what fits.
     **options
         Options of kmcodec.quantize.
 
@@ -67,6 +73,7 @@ def encode(
         If an argument has the wrong type, or is out of range.
     """
     pixels = check_pixels(rgb)
+    check_coding(coding)
     metadata = metadata or Metadata()
     if recipe:
         digest = PixelHash(pixels.shape)
@@ -84,9 +91,10 @@ def encode(
             has_alpha=bool((pixels[:, :, 3:] != 255).any()),
             strip_rows=strip_rows,
             sections=sections,
+            coding=coding,
         )
     image = replace(quantize(pixels, n_colors, **options), sections=sections)
-    return write_image(image, strip_rows=strip_rows, threads=options.get("threads"))
+    return write_image(image, strip_rows=strip_rows, coding=coding, threads=options.get("threads"))
 
 
 def decode(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kmcodec.budget import fit_colors
 from kmcodec.checks import check_integer
 from kmcodec.container.layout import Header
-from kmcodec.container.writer import KmqWriter
+from kmcodec.container.writer import KmqWriter, check_coding
 from kmcodec.metadata import Metadata
 from kmcodec.quantize.choose import check_needs_no_pixels, choose_palette_for_goal
 from kmcodec.quantize.histogram import ColorCounter, ColorTable
@@ -61,6 +61,7 @@ def write_rows(
     rows: Rows,
     n_colors: int | Literal["auto"] = 64,
     *,
+    coding: str = "packed",
     strip_rows: int | None = None,
     metadata: Metadata | None = None,
     recipe: bool = False,
@@ -79,7 +80,7 @@ def write_rows(
         Shape (height, width, 3) or (height, width, 4), uint8; is read twice from top to bottom.
     on_progress : callable, optional
         Is told the name of the work, and pixels done and in all.
-    n_colors, strip_rows, metadata, recipe, max_bytes, threads, **options
+    n_colors, coding, strip_rows, metadata, recipe, max_bytes, threads, **options
         As for kmcodec.encode, but target_ssim, and target_psnr with dithering, which need all pixels at once.
 
     Returns
@@ -103,6 +104,7 @@ def write_rows(
         raise ValueError(f"pixels must have shape (height, width, 3 or 4), found {shape!r}")
     request = check_options(n_colors, **options)
     check_needs_no_pixels(request)
+    check_coding(coding)
     # All that can be wrong is found before the work begins.
     metadata = metadata or Metadata()
     metadata.to_sections()
@@ -132,6 +134,7 @@ def write_rows(
                 has_alpha=histogram.colors.shape[1] == 4,
                 strip_rows=strip_rows,
                 sections=sections,
+                coding=coding,
             )
             request = check_options(n_colors, **options)
         choice = choose_palette_for_goal(histogram, request, workers)
@@ -146,6 +149,7 @@ def write_rows(
             height,
             strip_rows=strip_rows,
             sections=sections,
+            coding=coding,
             threads=threads,
         ) as writer:
             for pixels in _read_blocks(rows, "writing", tell):

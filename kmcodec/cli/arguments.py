@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from kmcodec.container.layout import CODINGS
 from kmcodec.version import __version__
 
 #: As in kmcodec.quantize, which would load NumPy; a test holds them together.
@@ -116,10 +117,16 @@ def _add_encode(commands: Any) -> None:
     )
     file = encode.add_argument_group("the file")
     file.add_argument(
+        "--coding",
+        choices=CODINGS,
+        default=CODINGS[0],
+        help="packed: ceil(log2 K) bits a pixel (default); context: as few as can be, a second a megapixel",
+    )
+    file.add_argument(
         "--strip-rows",
         type=_integer(1, 2**32 - 1),
         metavar="N",
-        help="rows stored and checked together (default: about a million pixels)",
+        help="rows stored and checked together (default: a million pixels; with context coding four)",
     )
     file.add_argument(
         "--strip-metadata",

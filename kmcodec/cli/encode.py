@@ -38,6 +38,8 @@ def run(options: argparse.Namespace) -> int:
     output = outputs.resolve(options.output, options.input, ".kmq", force=options.force, others=others)
     if options.json and output == "-":
         raise UsageError("--json and an output of - both ask for standard output")
+    if options.max_bytes is not None and options.coding != "packed":
+        raise UsageError("--max-bytes goes with packed coding only")
     goal = _choose_goal(options)
     keep = _check_palette_options(options, goal)
     palette = None
@@ -62,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
             "keep": keep,
             "palette": palette,
             "threads": options.threads,
+            "coding": options.coding,
             "strip_rows": options.strip_rows,
             "recipe": options.recipe,
             "on_iteration": show,
@@ -77,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     seconds = time.perf_counter() - start
     size = measure.measure_size(header, source_bytes=source_bytes)
     if options.json:
-        outputs.print_json({**size.to_dict(), "coding": "packed", "seconds": round(seconds, 6)})
+        outputs.print_json({**size.to_dict(), "coding": header.coding, "seconds": round(seconds, 6)})
     elif output != "-" and not options.quiet:
         print(f"{show_path(output)}: {text.format_size(size)}")
     return 0

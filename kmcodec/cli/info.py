@@ -8,6 +8,7 @@ from typing import Any
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import naming, show_path
+from kmcodec.container.layout import Header
 from kmcodec.container.reader import KmqReader
 from kmcodec.image import Section
 from kmcodec.metadata import describe_section
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         values = {
             "version": f"1.{header.minor_version}",
             **size.to_dict(),
-            "coding": "packed",
+            "coding": header.coding,
             "alpha": header.has_alpha,
             "strip_rows": header.strip_rows,
             "strips": header.strip_count,
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         ("file", f"{show_path(options.input)}, KMQ version 1.{header.minor_version}"),
         ("picture", f"{header.width} x {header.height} pixels{', with alpha' if header.has_alpha else ''}"),
         ("palette", text.count(header.n_colors, "colour")),
-        ("coding", f"packed, {text.bits(header.index_bits)} per pixel"),
+        ("coding", f"{header.coding}, {_count_bits(header)} per pixel"),
         ("strips", f"{header.strip_count} of {text.count(header.strip_rows, 'row')}"),
         ("size", f"{size.file_bytes:,} bytes, {size.ratio:.2f} : 1 to the raw pixels"),
     ]
@@ -54,6 +55,13 @@ def run(options: argparse.Namespace) -> int:
         rows += _list_rows(section)
     print("\n".join(f"{label:<11}{value}" for label, value in rows))
     return 0
+
+
+def _count_bits(header: Header) -> str:
+    """Return the bits of an index for a terminal: exact, or what it came to."""
+    if header.coding == "packed":
+        return text.bits(header.index_bits)
+    return f"{8 * measure.measure_parts(header).indices / (header.width * header.height):.3f} bits"
 
 
 def _describe(section: Section) -> dict[str, Any]:

@@ -1,24 +1,25 @@
-"""Context coding: each index in as few bits as a model of its surroundings makes it (specification, section 6.2).
+"""Context coding: each index in as few bits as a model makes it (specification, section 6.2).
 
-Owns the model's tables and their first contents; the work on pixels is the kernel's. Coder and decoder make the
-same model and let it learn from the same decisions, so that nothing of it is stored.
+Owns the model's tables and their first contents; the work on pixels is the kernel's. Encoder and decoder
+make the same model and let it learn from the same decisions, so that nothing of it is stored.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kmcodec.errors import PayloadError
-from kmcodec.image import Indices
+from kmcodec.image import Indices, empty_indices
 from kmcodec.kernels import context as kernel
 
-# Binary logarithms of the numbers of entries that the tables of a large strip have: 1 MiB for the flags, 2 MiB
-# for the steps, and twice 256 KiB for the matches: what a processor has near.
+# Binary logarithms of the numbers of entries that the tables of a large strip have: 1 MiB for the flags,
+# 2 MiB for the steps, and twice 256 KiB for the matches: what a processor has near. Four times as much makes
+# files 0.8 % smaller, and takes a third more time.
 _MAX_FLAG_BITS = 18
 _MAX_STEP_BITS = 18
 _MAX_MATCH_BITS = 16
@@ -46,8 +47,10 @@ _MATCH_COUNTERS = 2 * 22 * 3
 _PIXELS_AT_A_TIME = 1 << 17
 
 # Places in the registers.
+_LOW = 0
 _HIGH = 1
 _WINDOW = 2
+_POSITION = 3
 
 _FIRST_WEIGHT = 3072
 
@@ -70,7 +73,7 @@ class Tree(NamedTuple):
     palette : ndarray, shape (K, 4), uint8
         Opaque where the picture has no alpha.
     nodes : ndarray, shape (2**(index_bits + 1), 3), int32
-        Of node n: index of a leaf or -1, channel, threshold. Node 1 is the root, 2 n and 2 n + 1 the children.
+        Of node n: index of a leaf or -1, channel, threshold. The root is 1, children of n are 2 n, 2 n + 1.
     paths : ndarray, shape (K,), int32
         Node of each index.
     """
@@ -114,17 +117,27 @@ def encode(indices: Indices, tree: Tree, check: Callable[[], None] | None = None
     while True:
         payload = np.empty(capacity, np.uint8)
         model = _Model(rows, width, tree)
-        model.run(kernel.encode_rows, wide, payload, check)
-        low, _, _, position = model.registers[:4].tolist()
-        if position < capacity:
+        step = max(1, _PIXELS_AT_A_TIME // width)
+        for first in range(0, rows, step):
+            if check is not None:
+                check()
+            model.code_rows(kernel.encode_rows, wide, payload, first, min(first + step, rows))
+        low, position = int(model.registers[_LOW]), int(model.registers[_POSITION])
+        if position <= capacity:
             break
-        capacity = 2 * position
+        capacity = position
     end = payload[:position].tobytes()
     return end + bytes([(low >> 24) + 1]) if low else end
 
 
 def decode(
-    payload: bytes | memoryview, rows: int, width: int, tree: Tree, check: Callable[[], None] | None = None
+    payload: bytes | memoryview,
+    rows: int,
+    width: int,
+    tree: Tree,
+    *,
+    stop_row: int | None = None,
+    check: Callable[[], None] | None = None,
 ) -> Indices:
     """Decode the indices of a strip.
 
@@ -134,38 +147,56 @@ def decode(
     rows, width : int
         Of the strip, in pixels.
     tree : Tree
+    stop_row : int, optional
+        Rows that are wanted, from the top; what follows them in the payload is not looked at.
     check : callable, optional
         As for encode.
 
     Returns
     -------
-    ndarray, shape (rows, width), uint8 (K <= 256) or uint16
+    ndarray, shape (rows or stop_row, width), uint8 (K <= 256) or uint16
 
     Raises
     ------
     PayloadError
         If the payload is not the one that encode gives for what it decodes to.
     """
-    model = _Model(rows, width, tree)
-    # A copy, since the kernel takes arrays that it could write to.
-    source = np.frombuffer(payload, np.uint8).copy()
-    model.registers[_WINDOW] = int.from_bytes(bytes(payload[:4]).ljust(4, b"\0"), "big")
-    wide = np.zeros(rows * width, np.uint16)
-    model.run(kernel.decode_rows, wide, source, check)
-    low, _, window, position = model.registers[:4].tolist()
+    stop_row = rows if stop_row is None else stop_row
+    decoder = _Decoder(payload, rows, width, tree)
+    for _ in decoder.run(stop_row):
+        if check is not None:
+            check()
+        if decoder.position > len(payload):
+            break
+    else:
+        if stop_row < rows:
+            return decoder.indices[:stop_row]
+    low, position = decoder.low, decoder.position
     expected = position + (low > 0)
     if len(payload) != expected:
         raise PayloadError(
             8 * min(len(payload), expected),
             "payload",
-            found=f"{len(payload)} bytes",
-            expected=f"{expected}",
+            found="fewer bytes" if len(payload) < expected else f"{len(payload) - expected} bytes more",
+            expected=f"at least {expected} bytes" if len(payload) < expected else "the end of the payload",
         )
     if low and payload[position] != (low >> 24) + 1:
         raise PayloadError(
             8 * position, "payload", found=f"0x{payload[position]:02x}", expected=f"0x{(low >> 24) + 1:02x}"
         )
-    return wide.reshape(rows, width).astype(np.uint8 if len(tree.palette) <= 256 else np.uint16)
+    return decoder.indices
+
+
+def decode_cut(payload: bytes | memoryview, rows: int, width: int, tree: Tree) -> Indices:
+    """Decode as many rows as the start of a payload tells; parameters and result are those of decode."""
+    decoder = _Decoder(payload, rows, width, tree)
+    whole = 0
+    for row in decoder.run(rows, 1):
+        # The decoder looks four bytes ahead.
+        if decoder.position + 4 > len(payload):
+            break
+        whole = row
+    return decoder.indices[:whole]
 
 
 class _Model:
@@ -174,7 +205,6 @@ class _Model:
     def __init__(self, rows: int, width: int, tree: Tree) -> None:
         self._tables = _make_tables()
         self._tree = tree
-        self._rows = rows
         self._width = width
         # Small strips have small tables: room for what they can hold.
         size = (rows * width - 1).bit_length() + 3
@@ -189,38 +219,74 @@ class _Model:
         self._matches = np.zeros(2 << self._match_bits, np.uint32)
         self._unchanged = np.zeros(width, np.uint8)
 
-    def run(
+    def code_rows(
         self,
-        code_rows: Callable[..., None],
+        kernel_function: Callable[..., None],
         indices: NDArray[np.uint16],
         payload: NDArray[np.uint8],
-        check: Callable[[], None] | None,
+        first: int,
+        stop: int,
     ) -> None:
-        """Code all rows, with one of the kernel's functions."""
-        step = max(1, _PIXELS_AT_A_TIME // self._width)
-        for first in range(0, self._rows, step):
-            if check is not None:
-                check()
-            code_rows(
-                indices,
-                payload,
-                self._width,
-                first,
-                min(first + step, self._rows),
-                self._flag_bits,
-                self._step_bits,
-                self._match_bits,
-                self.registers,
-                self._states,
-                self._tables.next_states,
-                self._tables.squash,
-                self._tables.stretch,
-                self._maps,
-                self._weights,
-                self._matches,
-                self._unchanged,
-                *self._tree,
-            )
+        """Code the rows first, ..., stop - 1 with one of the kernel's functions."""
+        kernel_function(
+            indices,
+            payload,
+            self._width,
+            first,
+            stop,
+            self._flag_bits,
+            self._step_bits,
+            self._match_bits,
+            self.registers,
+            self._states,
+            self._tables.next_states,
+            self._tables.squash,
+            self._tables.stretch,
+            self._maps,
+            self._weights,
+            self._matches,
+            self._unchanged,
+            *self._tree,
+        )
+
+
+class _Decoder:
+    """Decode a strip, some rows at a time."""
+
+    def __init__(self, payload: bytes | memoryview, rows: int, width: int, tree: Tree) -> None:
+        self._model = _Model(rows, width, tree)
+        self._model.registers[_WINDOW] = int.from_bytes(bytes(payload[:4]).ljust(4, b"\0"), "big")
+        # A copy, since the kernel takes arrays that it could write to.
+        self._payload = np.frombuffer(payload, np.uint8).copy()
+        self._width = width
+        self._wide = np.zeros(rows * width, np.uint16)
+        self._n_colors = len(tree.palette)
+
+    def run(self, stop_row: int, step: int | None = None) -> Iterator[int]:
+        """Decode the rows before stop_row, step at a time; yield how many there are so far."""
+        step = step or max(1, _PIXELS_AT_A_TIME // self._width)
+        for first in range(0, stop_row, step):
+            stop = min(first + step, stop_row)
+            self._model.code_rows(kernel.decode_rows, self._wide, self._payload, first, stop)
+            yield stop
+
+    @property
+    def low(self) -> int:
+        """Lower end of the arithmetic decoder's interval."""
+        return int(self._model.registers[_LOW])
+
+    @property
+    def position(self) -> int:
+        """Bytes of the payload that are done with."""
+        return int(self._model.registers[_POSITION])
+
+    @property
+    def indices(self) -> Indices:
+        """All rows; those that have not been decoded are 0."""
+        wide = self._wide.reshape(-1, self._width)
+        indices = empty_indices(wide.shape, self._n_colors)
+        indices[:] = wide
+        return indices
 
 
 @functools.cache
@@ -266,7 +332,7 @@ def _is_state(zeros: int, ones: int) -> bool:
 
 
 def _count(pair: tuple[int, int], bit: int) -> tuple[int, int]:
-    """Return the state after one more decision: the count of the other one, if above two, is nearly halved."""
+    """Return the state after one more decision: what was seen of the other, if above two, is halved."""
     same, other = pair[bit] + 1, pair[1 - bit]
     if other > 2:
         other = (other + 2) // 2

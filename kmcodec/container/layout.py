@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kmcodec.coding import packed
 from kmcodec.errors import KmqFormatError
@@ -16,7 +19,9 @@ from kmcodec.image import Section
 SIGNATURE = b"\x89KMQ\r\n\x1a\n"
 MAJOR_VERSION = 1
 MINOR_VERSION = 0
-PACKED = 0
+
+#: Names of the codings, at their numbers.
+CODINGS = ("packed", "context")
 
 HEADER_BYTES = 32
 CRC_BYTES = 4
@@ -29,11 +34,19 @@ _FIELDS = struct.Struct("<8sBBHIIII")
 _SECTION_HEAD = struct.Struct("<4sI")
 _MIN_SECTIONS_BYTES = _SECTION_HEAD.size + CRC_BYTES
 _U32_MAX = 2**32 - 1
+_TABLE_ENTRY = np.dtype("<u4")
+
+#: Pixels of a context-coded strip at most.
+MAX_CONTEXT_PIXELS = 2**31
+# A pixel takes at most 19 decisions (a run, two flags, 16 steps), of at most 12 bits each.
+_MOST_CONTEXT_BYTES = 29
 
 
 @dataclass(frozen=True)
 class Header:
-    """Hold the fields of a header (section 3), and what follows from them.
+    """Hold the fields of a header (section 3), and what follows from them: where everything lies.
+
+    With context coding, the strips lie where the strip table says; with_table gives a header that knows it.
 
     Attributes
     ----------
@@ -48,6 +61,10 @@ class Header:
         0, or at least 12.
     minor_version : int
         0..15.
+    coding : str
+        "packed" or "context".
+    strip_offsets : ndarray, shape (strip_count + 1,), int64, or None
+        Where each strip begins, and the last one ends, as far as a table says it.
     """
 
     width: int
@@ -57,6 +74,8 @@ class Header:
     strip_rows: int
     sections_bytes: int
     minor_version: int = MINOR_VERSION
+    coding: str = CODINGS[0]
+    strip_offsets: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
 
     @property
     def n_colors(self) -> int:
@@ -84,9 +103,24 @@ class Header:
         return HEADER_BYTES + self.palette_bytes + CRC_BYTES
 
     @property
+    def table_offset(self) -> int:
+        """Byte at which the strip table begins, if there is one."""
+        return self.sections_offset + self.sections_bytes
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of the strip table with its checksum: an entry for each strip but the last."""
+        return CRC_BYTES * self.strip_count if self.has_table else 0
+
+    @property
+    def has_table(self) -> bool:
+        """Whether there is a strip table."""
+        return self.coding == "context" and self.strip_count > 1
+
+    @property
     def strips_offset(self) -> int:
         """Byte at which strip 0 begins."""
-        return self.sections_offset + self.sections_bytes
+        return self.table_offset + self.table_bytes
 
     @property
     def strip_count(self) -> int:
@@ -99,10 +133,14 @@ class Header:
 
     def payload_bytes(self, number: int) -> int:
         """Return the bytes of a strip without its checksum."""
+        if self.strip_offsets is not None:
+            return int(self.strip_offsets[number + 1] - self.strip_offsets[number]) - CRC_BYTES
         return packed.count_bytes(self.rows_of_strip(number) * self.width, self.index_bits)
 
     def strip_offset(self, number: int) -> int:
         """Return the byte at which a strip's payload begins."""
+        if self.strip_offsets is not None:
+            return int(self.strip_offsets[number])
         return self.strips_offset + number * (self.payload_bytes(0) + CRC_BYTES)
 
     @property
@@ -111,12 +149,48 @@ class Header:
         last = self.strip_count - 1
         return self.strip_offset(last) + self.payload_bytes(last) + CRC_BYTES
 
+    @property
+    def least_file_bytes(self) -> int:
+        """Size of the whole file at least, as far as the header says."""
+        if self.coding == "packed":
+            return self.file_bytes
+        return self.strips_offset + CRC_BYTES * self.strip_count
+
+    @property
+    def most_file_bytes(self) -> int:
+        """Size of the whole file at most, as far as the header says."""
+        if self.coding == "packed":
+            return self.file_bytes
+        return self.least_file_bytes + _MOST_CONTEXT_BYTES * self.width * self.height
+
+    def with_table(self, payload_bytes: NDArray[np.int64], file_bytes: int) -> Header:
+        """Return a header that knows where the strips lie.
+
+        Parameters
+        ----------
+        payload_bytes : ndarray, shape (strip_count - 1,), int64
+            Of each strip but the last, which has what is left of the file.
+        file_bytes : int
+        """
+        offsets = np.empty(self.strip_count + 1, np.int64)
+        offsets[0] = self.strips_offset
+        offsets[1:-1] = self.strips_offset + np.cumsum(payload_bytes + CRC_BYTES)
+        offsets[-1] = file_bytes
+        return replace(self, strip_offsets=offsets)
+
+    def count_begun_strips(self, file_bytes: int) -> int:
+        """Return how many strips begin before the end of a file that may be too short."""
+        if self.strip_offsets is not None:
+            return int(np.searchsorted(self.strip_offsets[:-1], file_bytes))
+        stored_bytes = self.payload_bytes(0) + CRC_BYTES
+        return min(max(0, -(-(file_bytes - self.strips_offset) // stored_bytes)), self.strip_count)
+
     def to_bytes(self) -> bytes:
         """Return the 32 bytes of the header."""
         fields = _FIELDS.pack(
             SIGNATURE,
             MAJOR_VERSION << 4 | self.minor_version,
-            PACKED | (_ALPHA_FLAG if self.has_alpha else 0),
+            CODINGS.index(self.coding) | (_ALPHA_FLAG if self.has_alpha else 0),
             self.last_index,
             self.width,
             self.height,
@@ -155,17 +229,28 @@ class Header:
             data[: _FIELDS.size]
         )
         check_crc(data[: _FIELDS.size], data[_FIELDS.size :], _FIELDS.size, "header_crc")
-        if storage & _CODING_MASK != PACKED:
+        number = storage & _CODING_MASK
+        if number >= len(CODINGS):
             raise KmqFormatError(
-                9, "storage", found=f"coding {storage & _CODING_MASK}", expected=f"coding {PACKED} (packed)"
+                9, "storage", found=f"coding {number}", expected="coding 0 (packed) or 1 (context)"
             )
         if storage & ~(_CODING_MASK | _ALPHA_FLAG):
             raise KmqFormatError(9, "storage", found=f"0x{storage:02x}", expected="bits 5..7 zero")
-        for offset, field, value in ((12, "width", width), (16, "height", height)):
+        coding = CODINGS[number]
+        if coding == "context" and last_index == 0:
+            raise KmqFormatError(10, "last_index", found="0", expected="1..65535 with context coding")
+        for offset, name, value in ((12, "width", width), (16, "height", height)):
             if value == 0:
-                raise KmqFormatError(offset, field, found="0", expected="1..4294967295")
+                raise KmqFormatError(offset, name, found="0", expected="1..4294967295")
         if not 1 <= strip_rows <= height:
             raise KmqFormatError(20, "strip_rows", found=f"{strip_rows}", expected=f"1..{height}")
+        if coding == "context" and strip_rows * width > MAX_CONTEXT_PIXELS:
+            raise KmqFormatError(
+                20,
+                "strip_rows",
+                found=f"{strip_rows}",
+                expected=f"at most {MAX_CONTEXT_PIXELS // width} with context coding",
+            )
         if 0 < sections_bytes < _MIN_SECTIONS_BYTES:
             raise KmqFormatError(
                 24,
@@ -174,7 +259,18 @@ class Header:
                 expected=f"0 or at least {_MIN_SECTIONS_BYTES}",
             )
         has_alpha = bool(storage & _ALPHA_FLAG)
-        return cls(width, height, last_index, has_alpha, strip_rows, sections_bytes, version & 0x0F)
+        return cls(width, height, last_index, has_alpha, strip_rows, sections_bytes, version & 0x0F, coding)
+
+
+def build_table(payload_bytes: list[int]) -> bytes:
+    """Return the strip table with its checksum (section 6), of all strips but the last."""
+    table = np.array(payload_bytes, _TABLE_ENTRY).tobytes()
+    return table + crc_bytes(table)
+
+
+def parse_table(table: bytes | memoryview) -> NDArray[np.int64]:
+    """Return the payload_bytes of a strip table without its checksum."""
+    return np.frombuffer(table, _TABLE_ENTRY).astype(np.int64)
 
 
 def crc_bytes(*parts: bytes | memoryview) -> bytes:

@@ -52,7 +52,7 @@ def check_limit(header: layout.Header, max_pixels: int | None, *, file_bytes: in
     size = f"the picture has {header.width} x {header.height} = {pixels} pixels"
     if pixels > max_pixels:
         raise LimitExceededError(f"{size}, the limit is {max_pixels}")
-    missing = file_bytes is not None and file_bytes < header.file_bytes // _UNBACKED_WEIGHT
+    missing = file_bytes is not None and file_bytes < header.least_file_bytes // _UNBACKED_WEIGHT
     if (header.index_bits == 0 or missing) and _UNBACKED_WEIGHT * pixels > max_pixels:
         kind = "whose file is mostly missing" if missing else "of one colour"
         raise LimitExceededError(f"{size}, the limit for one {kind} is {max_pixels // _UNBACKED_WEIGHT}")
@@ -65,13 +65,14 @@ def check_size(header: layout.Header, size: int) -> None:
     ------
     KmqFormatError
     """
-    expected = header.file_bytes
-    if size < expected:
-        raise KmqFormatError(size, "file", found="the end of the file", expected=f"{expected} bytes in all")
-    if size > expected:
+    least, most = header.least_file_bytes, header.most_file_bytes
+    if size < least:
+        at_least = "" if least == most else "at least "
         raise KmqFormatError(
-            expected, "file", found=f"{size - expected} bytes more", expected="the end of the file"
+            size, "file", found="the end of the file", expected=f"{at_least}{least} bytes in all"
         )
+    if size > most:
+        raise KmqFormatError(most, "file", found=f"{size - most} bytes more", expected="the end of the file")
 
 
 def read_palette(source: Source, header: layout.Header) -> NDArray[np.uint8]:
@@ -104,6 +105,31 @@ def read_sections(source: Source, header: layout.Header) -> tuple[Section, ...]:
         return ()
     area = bytes(source.read(header.sections_offset, header.sections_bytes))
     return layout.parse_sections(area, header.sections_offset)
+
+
+def read_table(source: Source, header: layout.Header) -> layout.Header:
+    """Return a header that knows where the strips lie, if a table has to say it (step 6).
+
+    Raises
+    ------
+    KmqFormatError
+    """
+    if header.coding == "packed":
+        return header
+    stored = source.read(header.table_offset, header.table_bytes)
+    table, crc = stored[: -layout.CRC_BYTES], stored[-layout.CRC_BYTES :]
+    if header.has_table:
+        layout.check_crc(table, crc, header.table_offset + len(table), "table_crc")
+    mapped = header.with_table(layout.parse_table(table), source.size)
+    last_end = mapped.strip_offset(header.strip_count - 1) + layout.CRC_BYTES
+    if last_end > source.size:
+        raise KmqFormatError(
+            source.size,
+            "file",
+            found="the end of the file",
+            expected=f"at least {last_end} bytes in all",
+        )
+    return mapped
 
 
 def read_strip(source: Source, header: layout.Header, number: int) -> bytes | memoryview:

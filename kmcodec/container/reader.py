@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from kmcodec.coding import packed
+from kmcodec.coding import context, packed
 from kmcodec.container import layout, parts
 from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.source import FileLike, Source
@@ -62,6 +62,10 @@ class KmqReader:
         parts.check_limit(self.header, max_pixels)
         parts.check_size(self.header, self._source.size)
         self.palette = parts.read_palette(self._source, self.header)
+        if self.header.coding != "packed":
+            # What comes first in the file is checked first.
+            _ = self.sections
+            self.header = parts.read_table(self._source, self.header)
 
     def __enter__(self) -> KmqReader:
         return self
@@ -107,6 +111,10 @@ class KmqReader:
     def sections(self) -> tuple[Section, ...]:
         """Metadata as it is stored, in the order of the file."""
         return parts.read_sections(self._source, self.header)
+
+    @functools.cached_property
+    def _tree(self) -> context.Tree:
+        return context.build_tree(self.palette)
 
     @property
     def metadata(self) -> Metadata:
@@ -164,6 +172,9 @@ class KmqReader:
         def unpack(number: int, payload: bytes | memoryview) -> None:
             first_row = number * header.strip_rows
             target = pixels[first_row : first_row + header.strip_rows].reshape(-1)
+            if header.coding == "context":
+                target[:] = self.palette[self._unpack(number, payload)].reshape(-1)
+                return
             with parts.locating(header, number):
                 packed.unpack_to_pixels(payload, self.palette, target)
 
@@ -175,6 +186,9 @@ class KmqReader:
         header = self.header
 
         def check(number: int, payload: bytes | memoryview) -> None:
+            if header.coding == "context":
+                self._unpack(number, payload)
+                return
             n_indices = header.rows_of_strip(number) * header.width
             with parts.locating(header, number):
                 packed.check_payload(payload, n_indices, header.index_bits, header.last_index)
@@ -199,7 +213,7 @@ class KmqReader:
         verify : bool, optional
             Whether to check the strips in which the region lies, which means to read all of each. Without,
             only the bytes of the region are read, and damage can go unnoticed. Default: only if the file is
-            in memory or mapped.
+            in memory or mapped. With context coding, strips are always read as a whole, and checked.
 
         Returns
         -------
@@ -222,6 +236,10 @@ class KmqReader:
             top = max(y - strip_row, 0)
             bottom = min(y + height - strip_row, header.rows_of_strip(number))
             target = indices[strip_row + top - y : strip_row + bottom - y]
+            if header.coding == "context":
+                strip = self._unpack(number, parts.read_strip(self._source, header, number), bottom)
+                target[:] = strip[top:, x : x + width]
+                continue
             payload = parts.read_strip(self._source, header, number) if verify else None
             if width == header.width:
                 self._read_run(number, payload, top * width, target.reshape(-1))
@@ -230,10 +248,12 @@ class KmqReader:
                     self._read_run(number, payload, row * header.width + x, target[row - top])
         return self.palette[indices]
 
-    def _unpack(self, number: int, payload: bytes | memoryview) -> Indices:
-        """Return the indices of a strip, shape (rows, width)."""
+    def _unpack(self, number: int, payload: bytes | memoryview, stop_row: int | None = None) -> Indices:
+        """Return the indices of a strip, shape (rows, width); with context coding, those before stop_row."""
         header, rows = self.header, self.header.rows_of_strip(number)
         with parts.locating(header, number):
+            if header.coding == "context":
+                return context.decode(payload, rows, header.width, self._tree, stop_row=stop_row)
             indices = packed.unpack(payload, rows * header.width, header.index_bits, header.last_index)
         return indices.reshape(rows, header.width)
 
@@ -260,9 +280,11 @@ class KmqReader:
                 take(number, parts.read_strip(self._source, self.header, number))
 
         strip_pixels = self.header.strip_rows * self.width
+        # Any two context-coded strips are worth two threads.
+        is_packed = self.header.coding == "packed"
         # Small strips are mostly work for the interpreter, in which threads would wait for each other.
         with Workers(threads if strip_pixels >= _LEAST_STRIP_PIXELS else 1) as workers:
-            least = -(-_LEAST_PIXELS // strip_pixels)
+            least = -(-_LEAST_PIXELS // strip_pixels) if is_packed else 1
             workers.map(read_run, cut_range(self.header.strip_count, workers.count, least))
 
 
@@ -303,7 +325,7 @@ def read_stream(stream: BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXELS
     _read_up_to(stream, layout.HEADER_BYTES, data)
     header = layout.Header.from_bytes(bytes(data))
     parts.check_limit(header, max_pixels)
-    _read_up_to(stream, header.file_bytes + 1, data)
+    _read_up_to(stream, header.most_file_bytes + 1, data)
     return data
 
 

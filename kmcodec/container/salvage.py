@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kmcodec.checks import check_colors
-from kmcodec.coding import packed
+from kmcodec.coding import context, packed
 from kmcodec.container import layout, parts
 from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.source import FileLike, Source
@@ -110,24 +110,22 @@ class Salvager:
         self.sections: tuple[Section, ...] = ()
         self.faults: list[KmqFormatError] = []
         self._fill = np.append(color, np.uint8(255))[: self.header.channels]
-        for check in (self._read_sections, self._check_size):
+        for check in (self._read_sections, self._check_size, self._read_table):
             try:
                 check()
             except KmqFormatError as error:
                 self._add_fault(error)
+        self._tree = context.build_tree(self.palette) if self.header.coding == "context" else None
 
     def runs(self) -> Iterator[Run]:
         """Yield all rows from the top: a strip at a time, and those of which the file has nothing at once."""
         header = self.header
-        stored_bytes = header.payload_bytes(0) + layout.CRC_BYTES
-        there = min(
-            max(0, -(-(self._source.size - header.strips_offset) // stored_bytes)), header.strip_count
-        )
+        there = header.count_begun_strips(self._source.size)
         for number in range(there):
             start = number * header.strip_rows
             stop = start + header.rows_of_strip(number)
             end = header.strip_offset(number) + header.payload_bytes(number) + layout.CRC_BYTES
-            if end > self._source.size:
+            if end > self._source.size or header.payload_bytes(number) < 0:
                 yield from self._save_cut_strip(number, start, stop)
                 continue
             try:
@@ -137,7 +135,11 @@ class Salvager:
                 yield Run(start, stop, "intact", pixels)
             except KmqFormatError as error:
                 self._add_fault(error)
-                yield self._lose(start, stop)
+                # Where no table says how long it is, a strip that is cut looks like one that is damaged.
+                if self._tree is not None and number == header.strip_count - 1:
+                    yield from self._save_last_strip(number, start, stop)
+                else:
+                    yield self._lose(start, stop)
         if there < header.strip_count:
             yield self._lose(there * header.strip_rows, header.height)
 
@@ -152,10 +154,27 @@ class Salvager:
     def _check_size(self) -> None:
         parts.check_size(self.header, self._source.size)
 
+    def _read_table(self) -> None:
+        """Learn where the strips lie, from a damaged table too: their own checksums say whether it is so."""
+        header = self.header
+        if header.coding == "packed":
+            return
+        table = bytes(self._source.read_some(header.table_offset, header.table_bytes))
+        wanted = max(0, header.table_bytes - layout.CRC_BYTES)
+        # Strips that no entry speaks of begin behind the end.
+        entries = table[:wanted].ljust(wanted, b"\xff")
+        self.header = header.with_table(layout.parse_table(entries), self._source.size)
+        parts.read_table(self._source, header)
+
     def _save_cut_strip(self, number: int, start: int, stop: int) -> Iterator[Run]:
         """Yield the rows that are there of a strip that the end of the file cuts; and those that are not."""
         header = self.header
         there = max(self._source.size - header.strip_offset(number), 0)
+        if self._tree is not None:
+            yield from self._save_cut_context(
+                self._source.read(header.strip_offset(number), there), start, stop
+            )
+            return
         row_bits = header.width * header.index_bits
         rows = stop - start if row_bits == 0 else min(8 * there // row_bits, stop - start)
         if rows > 0:
@@ -170,7 +189,24 @@ class Salvager:
         if start + rows < stop:
             yield self._lose(start + rows, stop)
 
+    def _save_last_strip(self, number: int, start: int, stop: int) -> Iterator[Run]:
+        """Yield what there is of a context-coded last strip if it ends too early; else it is lost."""
+        runs = list(self._save_cut_strip(number, start, stop))
+        yield from runs if len(runs) == 2 else [self._lose(start, stop)]
+
+    def _save_cut_context(self, data: bytes | memoryview, start: int, stop: int) -> Iterator[Run]:
+        """Yield the rows of a context-coded strip that its first bytes tell; and those that they do not."""
+        assert self._tree is not None
+        indices = context.decode_cut(data, stop - start, self.header.width, self._tree)
+        end = start + len(indices)
+        if end > start:
+            yield Run(start, end, "unchecked", self.palette[indices])
+        if end < stop:
+            yield self._lose(end, stop)
+
     def _unpack(self, payload: bytes | memoryview, rows: int) -> NDArray[np.uint8]:
+        if self._tree is not None:
+            return self.palette[context.decode(payload, rows, self.header.width, self._tree)]
         if self.header.index_bits == 0:
             return self._repeat(self.palette[0], rows)
         pixels = np.empty((rows, self.header.width, self.header.channels), np.uint8)

@@ -90,6 +90,10 @@ class Source:
             )
         return data[:length]
 
+    def read_some(self, offset: int, length: int) -> bytes | memoryview:
+        """Return at most length bytes from offset on: those that there are."""
+        return self.read(offset, max(0, min(length, self.size - offset)))
+
     def close(self) -> None:
         """Close the file, if the source is one; else let go of the bytes, so that a map can be closed."""
         if self._file is not None:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kmcodec.checks import check_colors, check_integer
-from kmcodec.coding import packed
+from kmcodec.coding import context, packed
 from kmcodec.container import layout
 from kmcodec.files import open_atomically
 from kmcodec.image import IndexedImage, Indices, Section, empty_indices
 from kmcodec.threads import Workers, cut_range
 
 # Pixels that a strip has by default: enough that 4 bytes of checksum do not count, few enough that
-# a region, a thread or a damage concerns a small part of a large picture.
-_STRIP_PIXELS = 1 << 20
+# a region, a thread or a damage concerns a small part of a large picture. The model of a context-coded strip
+# begins to learn anew, which costs some kilobytes: there, four times as many.
+_STRIP_PIXELS = {"packed": 1 << 20, "context": 1 << 22}
+
+# What coded strips take of memory while they wait, before they go to a temporary file; and what is copied
+# at a time.
+_SPOOLED_BYTES = 1 << 26
+_COPIED_BYTES = 1 << 20
 
 # Pixels that are worth a thread.
 _LEAST_PIXELS = 1 << 19
@@ -28,9 +35,9 @@ _LEAST_PIXELS = 1 << 19
 _LARGEST_SIDE = 2**32 - 1
 
 
-def default_strip_rows(width: int, height: int) -> int:
+def default_strip_rows(width: int, height: int, coding: str = "packed") -> int:
     """Return the rows of a strip where the caller does not say."""
-    return min(max(1, _STRIP_PIXELS // width), height)
+    return min(max(1, _STRIP_PIXELS[coding] // width), height)
 
 
 def plan_header(
@@ -41,12 +48,32 @@ def plan_header(
     has_alpha: bool,
     strip_rows: int | None,
     sections_bytes: int,
+    coding: str = "packed",
 ) -> layout.Header:
-    """Return the header of a file of which all but the pixels is known; strip_rows is as for KmqWriter."""
+    """Return the header of a file of which all but the pixels is known.
+
+    strip_rows and coding are as for KmqWriter, and so are the errors.
+    """
+    check_coding(coding)
+    if n_colors == 1:
+        # There is nothing to code.
+        coding = "packed"
     if strip_rows is None:
-        strip_rows = default_strip_rows(width, height)
+        strip_rows = default_strip_rows(width, height, coding)
     strip_rows = min(check_integer("strip_rows", strip_rows, 1), height)
-    return layout.Header(width, height, n_colors - 1, has_alpha, strip_rows, sections_bytes)
+    if coding == "context":
+        if width > layout.MAX_CONTEXT_PIXELS:
+            raise ValueError(
+                f"a context-coded picture is at most {layout.MAX_CONTEXT_PIXELS} pixels wide, found {width}"
+            )
+        strip_rows = min(strip_rows, layout.MAX_CONTEXT_PIXELS // width)
+    return layout.Header(width, height, n_colors - 1, has_alpha, strip_rows, sections_bytes, coding=coding)
+
+
+def check_coding(coding: str) -> None:
+    """Raise ValueError unless coding is the name of one."""
+    if coding not in layout.CODINGS:
+        raise ValueError(f"coding must be one of {', '.join(layout.CODINGS)}, found {coding!r}")
 
 
 class KmqWriter:
@@ -66,6 +93,9 @@ class KmqWriter:
         pixels.
     sections : iterable of Section
         Metadata.
+    coding : str, default "packed"
+        "packed" or "context", which takes fewer bytes and more time. The strips of the latter wait in a
+        temporary file until their sizes are known, if there are several. A palette of one colour is packed.
     threads : int, optional
         Default: all processors; strips that are appended together are packed side by side.
 
@@ -86,6 +116,7 @@ class KmqWriter:
         *,
         strip_rows: int | None = None,
         sections: Iterable[Section] = (),
+        coding: str = "packed",
         threads: int | None = None,
     ) -> None:
         colors = check_colors("palette", palette)
@@ -99,7 +130,11 @@ class KmqWriter:
             has_alpha=colors.shape[1] == 4,
             strip_rows=strip_rows,
             sections_bytes=len(area),
+            coding=coding,
         )
+        self._tree = context.build_tree(colors) if self.header.coding == "context" else None
+        # What each strip takes without its checksum.
+        self._payload_bytes: list[int] = []
         self._is_valid = True
         self._rows = 0
         self._written_strips = 0
@@ -110,13 +145,18 @@ class KmqWriter:
             self._workers = stack.enter_context(Workers(threads))
             if isinstance(target, (str, os.PathLike)):
                 target = stack.enter_context(open_atomically(target, overwrite=True))
-            # First to be called at the end, so that an unfinished file does not take its place.
-            stack.push(self._check_complete)
             self._file = target
+            self._strips: BinaryIO = target
+            if self.header.has_table:
+                self._strips = cast(
+                    "BinaryIO", stack.enter_context(tempfile.SpooledTemporaryFile(_SPOOLED_BYTES))
+                )
+            # First to be called at the end, so that an unfinished file does not take its place.
+            stack.push(self._finish)
             # Section 4: all colours, then all alphas.
             entries = colors[:, :3].tobytes() + colors[:, 3:].tobytes()
             for part in (self.header.to_bytes(), entries, layout.crc_bytes(entries), area):
-                self._write(part)
+                _write(target, part)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> KmqWriter:
@@ -206,7 +246,10 @@ class KmqWriter:
             stored = []
             for i in range(*run):
                 rows = indices[i * header.strip_rows : (i + 1) * header.strip_rows]
-                payload = packed.pack(rows.reshape(-1), header.index_bits)
+                if self._tree is None:
+                    payload = packed.pack(rows.reshape(-1), header.index_bits)
+                else:
+                    payload = context.encode(rows, self._tree)
                 stored += [payload, layout.strip_crc(first + i, payload)]
             return stored
 
@@ -214,38 +257,60 @@ class KmqWriter:
         least = -(-_LEAST_PIXELS // (header.strip_rows * header.width))
         for stored in self._workers.map(pack_run, cut_range(count, self._workers.count, least)):
             for part in stored:
-                self._write(part)
+                _write(self._strips, part)
+            if self._tree is not None:
+                self._payload_bytes += [len(payload) for payload in stored[::2]]
         self._written_strips += count
 
-    def _write(self, data: bytes) -> None:
-        """Write all of data: a file without a buffer may take less at a time."""
-        view = memoryview(data)
-        while len(view):
-            written = self._file.write(view)
-            if not written:
-                raise BlockingIOError("the file takes no more at the moment")
-            view = view[written:]
-
-    def _check_complete(self, exception: type[BaseException] | None, *_: object) -> None:
-        if exception is None and not self._is_valid:
+    def _finish(self, exception: type[BaseException] | None, *_: object) -> None:
+        """Write what could not be known before; the file is not put into place if something is missing."""
+        if exception is not None:
+            return
+        if not self._is_valid:
             raise ValueError("rows could not be written: the file is not complete")
-        if exception is None and self._rows < self.header.height:
-            raise ValueError(f"the picture has {self.header.height} rows, found {self._rows} only")
+        header = self.header
+        if self._rows < header.height:
+            raise ValueError(f"the picture has {header.height} rows, found {self._rows} only")
+        if header.has_table:
+            _write(self._file, layout.build_table(self._payload_bytes[:-1]))
+            self._strips.seek(0)
+            while part := self._strips.read(_COPIED_BYTES):
+                _write(self._file, part)
+        if header.coding == "context":
+            sizes = np.array(self._payload_bytes, np.int64)
+            file_bytes = header.strips_offset + int(sizes.sum()) + layout.CRC_BYTES * len(sizes)
+            self.header = header.with_table(sizes[:-1], file_bytes)
 
 
-def write_image(image: IndexedImage, *, strip_rows: int | None = None, threads: int | None = None) -> bytes:
+def _write(file: BinaryIO, data: bytes) -> None:
+    """Write all of data: a file without a buffer may take less at a time."""
+    view = memoryview(data)
+    while len(view):
+        written = file.write(view)
+        if not written:
+            raise BlockingIOError("the file takes no more at the moment")
+        view = view[written:]
+
+
+def write_image(
+    image: IndexedImage,
+    *,
+    strip_rows: int | None = None,
+    coding: str = "packed",
+    threads: int | None = None,
+) -> bytes:
     """Return the file that holds an image.
 
     Parameters
     ----------
     image : IndexedImage
-    strip_rows, threads
+    strip_rows, coding, threads
         As for KmqWriter.
 
     Raises
     ------
     TypeError, ValueError
-        If strip_rows or threads is out of range, or a section cannot be stored.
+        If strip_rows, coding or threads is out of range, or a section cannot be stored.
     """
     buffer = io.BytesIO()
     with KmqWriter(
@@ -255,6 +320,7 @@ def write_image(image: IndexedImage, *, strip_rows: int | None = None, threads: 
         image.height,
         strip_rows=strip_rows,
         sections=image.sections,
+        coding=coding,
         threads=threads,
     ) as writer:
         writer.append(image.indices)

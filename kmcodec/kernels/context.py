@@ -29,8 +29,8 @@ POSITION = cython.declare(cython.int, 3)
 DECISIONS = cython.declare(cython.int, 4)
 MATCH = cython.declare(cython.int, 5)  # position and length of the long match, then of the short one
 
-# A decision has 8 contexts, which give two inputs each, and 8 more inputs; three mixers weigh these 24. Numbers
-# that loops run to stand where they are used, so that compilers see them.
+# A decision has 8 contexts, which give two inputs each, and 8 more inputs; three mixers weigh these 24.
+# Numbers that loops run to stand where they are used, so that compilers see them.
 FIRST_EXTRA = cython.declare(cython.int, 16)
 
 # Kinds of decisions: the two flags, a run, and a step down the tree.
@@ -252,7 +252,7 @@ def _code_decision(
         state = states[slots[i] + slot]
         places[i] = (kind * 8 + i) * 256 + state
         p = maps[places[i]] >> 4
-        # Where nothing is known yet, a quarter of the usual; in arithmetic, since no branch could be foretold.
+        # Where nothing is known yet, a quarter of the usual; without a branch, which nobody could foretell.
         seen = state > 0
         inputs[2 * i] = stretch[p] >> (2 - 2 * seen)
         inputs[2 * i + 1] = ((p - 2048) >> 1) * seen
@@ -278,8 +278,16 @@ def _code_decision(
     # Two refinements, interpolated between steps.
     x: cython.int = (mixed + 2048) * (REFINEMENT_STEPS - 1)
     part: cython.int = x & 4095
-    a: cython.Py_ssize_t = REFINEMENT_A + cython.cast(cython.Py_ssize_t, _hash(refinement_a) >> 20) * REFINEMENT_STEPS + (x >> 12)
-    b: cython.Py_ssize_t = REFINEMENT_B + cython.cast(cython.Py_ssize_t, _hash(refinement_b) >> 20) * REFINEMENT_STEPS + (x >> 12)
+    a: cython.Py_ssize_t = (
+        REFINEMENT_A
+        + cython.cast(cython.Py_ssize_t, _hash(refinement_a) >> 20) * REFINEMENT_STEPS
+        + (x >> 12)
+    )
+    b: cython.Py_ssize_t = (
+        REFINEMENT_B
+        + cython.cast(cython.Py_ssize_t, _hash(refinement_b) >> 20) * REFINEMENT_STEPS
+        + (x >> 12)
+    )
     refined: cython.int = (maps[a] * (4096 - part) + maps[a + 1] * part) >> 12
     refined += (maps[b] * (4096 - part) + maps[b + 1] * part) >> 12
     refined = _clamp((2 * p + refined + 2) >> 2, 16, 65520)
@@ -345,7 +353,10 @@ def _code_decision(
 @cython.nogil
 @cython.exceptval(check=False)
 def _at(
-    indices: cython.const[cython.ushort][::1], width: cython.Py_ssize_t, x: cython.Py_ssize_t, y: cython.Py_ssize_t
+    indices: cython.const[cython.ushort][::1],
+    width: cython.Py_ssize_t,
+    x: cython.Py_ssize_t,
+    y: cython.Py_ssize_t,
 ) -> cython.int:
     """Return the index of a pixel that may lie beyond the border."""
     if x < 0:
@@ -375,7 +386,9 @@ def _difference(palette: cython.const[cython.uchar][:, ::1], a: cython.int, b: c
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _forced(tree: cython.const[cython.int][:, ::1], node: cython.int, a: cython.int, b: cython.int) -> cython.int:
+def _forced(
+    tree: cython.const[cython.int][:, ::1], node: cython.int, a: cython.int, b: cython.int
+) -> cython.int:
     """Return the step that must be taken since below the other there is nothing but a and b; else -1."""
     step: cython.int = -1
     side: cython.int
@@ -387,7 +400,7 @@ def _forced(tree: cython.const[cython.int][:, ::1], node: cython.int, a: cython.
         child = 2 * node + side
         leaf = tree[child, 0]
         if leaf >= 0:
-            if leaf == a or leaf == b:
+            if leaf in (a, b):
                 step = 1 - side
         else:
             left = tree[2 * child, 0]
@@ -577,10 +590,24 @@ def _code_rows(
                                 flag = 1
                                 break
                     flag = _code_decision(
-                        flag, RUN, RUN, 0,
-                        w * M_W + shape * M_KIND, i * M_W + (shape * 3 + k) * M_KIND,
-                        inputs, slots, vectors, registers, payload, states, next_states, squash, stretch, maps,
-                        weights, decoding,
+                        flag,
+                        RUN,
+                        RUN,
+                        0,
+                        w * M_W + shape * M_KIND,
+                        i * M_W + (shape * 3 + k) * M_KIND,
+                        inputs,
+                        slots,
+                        vectors,
+                        registers,
+                        payload,
+                        states,
+                        next_states,
+                        squash,
+                        stretch,
+                        maps,
+                        weights,
+                        decoding,
                     )
                     if flag == 0:
                         for j in range(length):
@@ -631,7 +658,9 @@ def _code_rows(
                 nnee = _at(indices, width, x + 2, y - 2)
 
             # Hashes of 8, 12 and 20 neighbours; and the two matches.
-            key = w * M_W + n * M_N + nw * M_NW + ne * M_NE + ww * M_WW + nn * M_NN + nee * M_NEE + nne * M_NNE
+            key = (
+                w * M_W + n * M_N + nw * M_NW + ne * M_NE + ww * M_WW + nn * M_NN + nee * M_NEE + nne * M_NNE
+            )
             wide = key + nww * M_NWW + nnw * M_NNW + www * M_WWW + neee * M_NEEE
             pattern = (
                 wide
@@ -700,14 +729,30 @@ def _code_rows(
                 vectors[1] = FLAG_B + i * 256 + (candidate & 255)
                 vectors[2] = FLAG_C + i * 162 + texture
                 flag = _code_decision(
-                    index == candidate, i, i, i,
-                    w * M_W + n * M_N + (i + 4) * M_KIND, near * M_W + (i + 4) * M_KIND,
-                    inputs, slots, vectors, registers, payload, states, next_states, squash, stretch, maps,
-                    weights, decoding,
+                    index == candidate,
+                    i,
+                    i,
+                    i,
+                    w * M_W + n * M_N + (i + 4) * M_KIND,
+                    near * M_W + (i + 4) * M_KIND,
+                    inputs,
+                    slots,
+                    vectors,
+                    registers,
+                    payload,
+                    states,
+                    next_states,
+                    squash,
+                    stretch,
+                    maps,
+                    weights,
+                    decoding,
                 )
                 for k in range(2):
                     if agree[k] == 1:
-                        maps[counters[k]] = maps[counters[k]] + (((65535 if flag else 0) - maps[counters[k]]) >> 6)
+                        maps[counters[k]] = maps[counters[k]] + (
+                            ((65535 if flag else 0) - maps[counters[k]]) >> 6
+                        )
                     elif agree[k] == 2 and flag:
                         maps[counters[k]] = maps[counters[k]] + ((0 - maps[counters[k]]) >> 6)
                 if flag:
@@ -719,7 +764,9 @@ def _code_rows(
                 # Down the tree, from which the candidates are taken away.
                 candidate = n if n_colors == 2 else w
                 differences = _difference(palette, w, nw) * 3 + _difference(palette, n, nw)
-                differences = (differences * 3 + _difference(palette, n, ne)) * 3 + _difference(palette, w, ww)
+                differences = (differences * 3 + _difference(palette, n, ne)) * 3 + _difference(
+                    palette, w, ww
+                )
                 step_keys[0] = 0
                 step_keys[1] = wide
                 step_keys[2] = w * M_W + n * M_N
@@ -740,8 +787,12 @@ def _code_rows(
                         if level != depth // 3:
                             level = depth // 3
                             _find_steps(
-                                states, step_keys, cython.cast(cython.ulonglong, node >> (depth % 3)) * M_NODE + 1,
-                                flag_bits, step_bits, slots,
+                                states,
+                                step_keys,
+                                cython.cast(cython.ulonglong, node >> (depth % 3)) * M_NODE + 1,
+                                flag_bits,
+                                step_bits,
+                                slots,
                             )
                         channel = tree[node, 1]
                         threshold = tree[node, 2]
@@ -752,11 +803,19 @@ def _code_rows(
                         j = palette[n, channel]
                         value = palette[ne, channel]
                         left = ((2 * i + j + value) >> 2) - threshold
-                        inputs[FIRST_EXTRA + 1] = _clamp((_clamp(i + j - palette[nw, channel], 0, 255) - threshold) * 16, -1000, 1000)
+                        inputs[FIRST_EXTRA + 1] = _clamp(
+                            (_clamp(i + j - palette[nw, channel], 0, 255) - threshold) * 16, -1000, 1000
+                        )
                         inputs[FIRST_EXTRA + 2] = _clamp(left * 16, -1000, 1000)
-                        inputs[FIRST_EXTRA + 3] = _clamp((_clamp(i + value - j, 0, 255) - threshold) * 16, -1000, 1000)
-                        inputs[FIRST_EXTRA + 4] = _clamp((_clamp(2 * j - palette[nn, channel], 0, 255) - threshold) * 16, -1000, 1000)
-                        inputs[FIRST_EXTRA + 5] = _clamp((_clamp(2 * i - palette[ww, channel], 0, 255) - threshold) * 16, -1000, 1000)
+                        inputs[FIRST_EXTRA + 3] = _clamp(
+                            (_clamp(i + value - j, 0, 255) - threshold) * 16, -1000, 1000
+                        )
+                        inputs[FIRST_EXTRA + 4] = _clamp(
+                            (_clamp(2 * j - palette[nn, channel], 0, 255) - threshold) * 16, -1000, 1000
+                        )
+                        inputs[FIRST_EXTRA + 5] = _clamp(
+                            (_clamp(2 * i - palette[ww, channel], 0, 255) - threshold) * 16, -1000, 1000
+                        )
                         for k in range(2):
                             agree[k] = -1
                             if predicted[k] >= 0:
@@ -775,10 +834,24 @@ def _code_rows(
                             step = (path >> (path_length - 1 - depth)) & 1
                         value = (_clamp(left, -128, 127) + 128) >> 3
                         step = _code_decision(
-                            step, STEP, STEP + depth, (1 << (depth % 3)) | (node & ((1 << (depth % 3)) - 1)),
-                            node * M_W + value * M_N, node * M_W + w * M_NW,
-                            inputs, slots, vectors, registers, payload, states, next_states, squash, stretch, maps,
-                            weights, decoding,
+                            step,
+                            STEP,
+                            STEP + depth,
+                            (1 << (depth % 3)) | (node & ((1 << (depth % 3)) - 1)),
+                            node * M_W + value * M_N,
+                            node * M_W + w * M_NW,
+                            inputs,
+                            slots,
+                            vectors,
+                            registers,
+                            payload,
+                            states,
+                            next_states,
+                            squash,
+                            stretch,
+                            maps,
+                            weights,
+                            decoding,
                         )
                         for k in range(2):
                             if agree[k] >= 0:
@@ -831,8 +904,27 @@ def encode_rows(
 ) -> None:
     with cython.nogil:
         _code_rows(
-            indices, payload, width, first_row, stop_row, flag_bits, step_bits, match_bits, registers, states,
-            next_states, squash, stretch, maps, weights, matches, unchanged, palette, tree, paths, False,
+            indices,
+            payload,
+            width,
+            first_row,
+            stop_row,
+            flag_bits,
+            step_bits,
+            match_bits,
+            registers,
+            states,
+            next_states,
+            squash,
+            stretch,
+            maps,
+            weights,
+            matches,
+            unchanged,
+            palette,
+            tree,
+            paths,
+            False,
         )
 
 
@@ -860,8 +952,27 @@ def decode_rows(
 ) -> None:
     with cython.nogil:
         _code_rows(
-            indices, payload, width, first_row, stop_row, flag_bits, step_bits, match_bits, registers, states,
-            next_states, squash, stretch, maps, weights, matches, unchanged, palette, tree, paths, True,
+            indices,
+            payload,
+            width,
+            first_row,
+            stop_row,
+            flag_bits,
+            step_bits,
+            match_bits,
+            registers,
+            states,
+            next_states,
+            squash,
+            stretch,
+            maps,
+            weights,
+            matches,
+            unchanged,
+            palette,
+            tree,
+            paths,
+            True,
         )
 
 

@@ -190,11 +190,11 @@ def measure_parts(header: Header) -> FileParts:
     indices = sum(header.payload_bytes(number) for number in range(header.strip_count))
     has_sections = header.sections_bytes > 0
     return FileParts(
-        header=HEADER_BYTES - CRC_BYTES,
+        header=HEADER_BYTES - CRC_BYTES + header.table_bytes - CRC_BYTES * header.has_table,
         palette=header.palette_bytes,
         indices=indices,
         metadata=header.sections_bytes - CRC_BYTES * has_sections,
-        checksums=CRC_BYTES * (2 + has_sections + header.strip_count),
+        checksums=CRC_BYTES * (2 + has_sections + header.has_table + header.strip_count),
     )
 
 
