@@ -1,7 +1,9 @@
 """Make the test files of section 12 of the specification, kmq-1.md.
 
 `python make_vectors.py` rewrites `vectors/valid` and `vectors/invalid` beside this file. It shares no code
-with any decoder or encoder, so that a mistake of theirs does not become what is expected of them.
+with any decoder or encoder, so that a mistake of theirs does not become what is expected of them. Only the
+payloads of context coding come from kmcodec's encoder, for a second one would be a copy of it: what is
+expected of them are the pixels, and `minidecoder.py`, written from the specification alone, finds them.
 """
 
 import hashlib
@@ -13,7 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
+
+from kmcodec.coding import context
 
 VECTORS = Path(__file__).resolve().parent / "vectors"
 SEED = 20
@@ -30,6 +35,7 @@ HEADER_OFFSETS = {
     "sections_bytes": 24,
     "header_crc": 28,
 }
+CODINGS = ("packed", "context")
 HEADER_BYTES = 32
 CRC_BYTES = 4
 LARGEST = 2**32 - 1
@@ -55,6 +61,11 @@ def packed(indices: tuple[int, ...], index_bits: int) -> bytes:
     return b"".join(
         int(bits[start : start + 8].ljust(8, "0"), 2).to_bytes() for start in range(0, len(bits), 8)
     )
+
+
+def strip_table(payloads: tuple[bytes, ...]) -> bytes:
+    """Return the strip table of context coding (section 6)."""
+    return with_crc(u32(*map(len, payloads[:-1]))) if len(payloads) > 1 else b""
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,7 @@ class Parts:
     palette: bytes
     area: bytes
     payloads: tuple[bytes, ...]
+    table: bytes = b""
 
     @property
     def palette_crc(self) -> int:
@@ -107,10 +119,20 @@ class Parts:
         """Offset of the checksum of the section area."""
         return self.sections + len(self.area) - CRC_BYTES
 
+    @property
+    def strip_table(self) -> int:
+        """Offset of the strip table."""
+        return self.sections + len(self.area)
+
+    @property
+    def table_crc(self) -> int:
+        """Offset of the checksum of the strip table."""
+        return self.strip_table + len(self.table) - CRC_BYTES
+
     def strip(self, number: int) -> int:
         """Return the offset of a strip; that of the one after the last is the size of the file."""
         before = self.payloads[:number]
-        return self.sections + len(self.area) + sum(len(payload) + CRC_BYTES for payload in before)
+        return self.strip_table + len(self.table) + sum(len(payload) + CRC_BYTES for payload in before)
 
     def strip_crc(self, number: int) -> int:
         """Return the offset of the checksum of a strip."""
@@ -138,7 +160,7 @@ class Parts:
         strips = (
             payload + u32(zlib.crc32(u32(number) + payload)) for number, payload in enumerate(self.payloads)
         )
-        return with_crc(header) + with_crc(self.palette) + self.area + b"".join(strips)
+        return with_crc(header) + with_crc(self.palette) + self.area + self.table + b"".join(strips)
 
 
 @dataclass(frozen=True)
@@ -152,6 +174,7 @@ class Picture:
     strip_rows: int
     sections: tuple[Section, ...] = ()
     version: int = 0x10
+    coding: str = "packed"
 
     @property
     def index_bits(self) -> int:
@@ -177,18 +200,25 @@ class Picture:
         strip_pixels = self.strip_rows * self.width
         fields = {
             "version": self.version,
-            "storage": 0x10 if self.alpha else 0,
+            "storage": (0x10 if self.alpha else 0) + CODINGS.index(self.coding),
             "last_index": len(self.palette) - 1,
             "width": self.width,
             "height": self.height,
             "strip_rows": self.strip_rows,
             "sections_bytes": len(area),
         }
-        payloads = tuple(
-            packed(self.indices[number * strip_pixels : (number + 1) * strip_pixels], self.index_bits)
+        strips = [
+            self.indices[number * strip_pixels : (number + 1) * strip_pixels]
             for number in range(self.strip_count)
+        ]
+        if self.coding == "packed":
+            payloads = tuple(packed(indices, self.index_bits) for indices in strips)
+            return Parts(fields, colors + alpha, area, payloads)
+        tree = context.build_tree(np.array([list(entry) for entry in self.palette], np.uint8))
+        payloads = tuple(
+            context.encode(np.array(indices, np.uint16).reshape(-1, self.width), tree) for indices in strips
         )
-        return Parts(fields, colors + alpha, area, payloads)
+        return Parts(fields, colors + alpha, area, payloads, strip_table(payloads))
 
     def encode(self) -> bytes:
         """Return the file."""
@@ -373,6 +403,7 @@ class Valid:
             "height": stored.height,
             "colors": len(stored.palette),
             "index_bits": stored.index_bits,
+            "coding": stored.coding,
             "alpha": stored.alpha,
             "strip_rows": stored.strip_rows,
             "strips": stored.strip_count,
@@ -587,6 +618,59 @@ def versions() -> Iterator[Valid]:
     yield Valid("version-1-15", "minor version 15 with an unknown optional section (9)", later)
 
 
+def drawing(width: int, height: int, colors: int, *, noise: float = 0, strip_rows: int = 0) -> Picture:
+    """Return a context-coded picture of boxes, repeated glyphs and a slope, with some noise."""
+    generator = random.Random(SEED + colors)
+    rows = [[0] * width for _ in range(height)]
+    for y in range(height * 2 // 3, height):
+        for x in range(width // 2, width):
+            rows[y][x] = (x + y) * colors // (width + height)
+    glyph = [[generator.choice((0, 0, 1, colors - 1)) for _ in range(5)] for _ in range(6)]
+    for top in range(4, height // 2 - 6, 9):
+        for left in range(2, width - 5, 8):
+            for dy, line in enumerate(glyph):
+                rows[top + dy][left : left + 5] = line
+    for y in range(height // 2, height * 5 // 6):
+        rows[y][3 : width // 3] = [colors // 2] * (width // 3 - 3)
+    for row in rows:
+        for x in range(width):
+            if generator.random() < noise:
+                row[x] = generator.randrange(colors)
+    indices = tuple(index for row in rows for index in row)
+    palette = distinct_palette(colors)
+    return Picture(width, height, palette, indices, strip_rows or height, coding="context")
+
+
+def contexts() -> Iterator[Valid]:
+    """Yield context-coded pictures."""
+    for colors in (2, 3, 4, 5, 8, 9, 16, 17, 64, 100, 256, 257, 1025):
+        stored = drawing(48, 40, colors, noise=0.03)
+        yield Valid(f"context-{colors}-colors", f"context coding of {colors} colours (6.2)", stored)
+    for colors in (2, 7, 300):
+        stored = replace(picture(24, 16, colors), coding="context")
+        yield Valid(f"context-noise-{colors}", f"context coding of noise of {colors} colours (6.2)", stored)
+    stored = replace(picture(5, 3, 65536), coding="context")
+    yield Valid("context-65536-colors", "context coding with a tree of 16 levels (6.2.3)", stored)
+    for width, height in ((1, 1), (1, 60), (60, 1), (2, 30), (30, 2), (7, 7), (12, 12), (200, 9)):
+        stored = drawing(width, height, 6, noise=0.1)
+        yield Valid(f"context-{width}x{height}", f"{width} x {height} pixels in context (6.2.4)", stored)
+    yield Valid("context-runs", "runs to the end of the row and beyond (6.2.8)", drawing(130, 90, 12))
+    yield Valid("context-flat", "nothing but runs (6.2.8)", replace(drawing(64, 40, 3), indices=(1,) * 2560))
+    slope = tuple((3 * x + 5 * y + x * y // 9) // 4 % 48 for y in range(48) for x in range(48))
+    stored = replace(drawing(48, 48, 48), indices=slope)
+    yield Valid("context-slope", "many steps down the tree (6.2.9)", stored)
+    alike = (b"\x10\x20\x30", b"\x10\x20\x30", b"\x11\x20\x30", b"\x10\x20\x30", b"\xff\0\0")
+    stored = replace(picture(20, 20, 5), palette=alike, coding="context")
+    yield Valid("context-equal-entries", "a tree over entries that are equal (6.2.3)", stored)
+    stored = replace(picture(20, 20, 40, alpha=True), coding="context")
+    yield Valid("context-alpha", "a tree over colours with alpha (6.2.3)", stored)
+    for strip_rows in (1, 7, 20, 39):
+        stored = drawing(40, 40, 20, noise=0.05, strip_rows=strip_rows)
+        yield Valid(f"context-strips-{strip_rows}", f"a strip table; strips of {strip_rows} rows (6)", stored)
+    stored = replace(CONTEXT, sections=(TITLE, UNKNOWN))
+    yield Valid("context-sections", "a strip table behind sections (6)", stored)
+
+
 def limits() -> Iterator[Valid]:
     """Yield files that claim more pixels than a default limit should allow."""
     claims = {
@@ -603,6 +687,7 @@ def limits() -> Iterator[Valid]:
         yield Valid(name, f"{claim}, more than a default limit allows (8, 12)", stored, limit=True)
 
 
+CONTEXT = drawing(40, 24, 20, noise=0.05, strip_rows=9)
 EXAMPLE = Picture(3, 2, (b"\xff\0\0", b"\0\xff\0", b"\0\0\xff"), (0, 1, 2, 2, 1, 0), 2)
 VALID: tuple[Callable[[], Iterator[Valid]], ...] = (
     index_widths,
@@ -613,6 +698,7 @@ VALID: tuple[Callable[[], Iterator[Valid]], ...] = (
     malformed_metadata,
     repeated_metadata,
     versions,
+    contexts,
     limits,
 )
 
@@ -641,6 +727,8 @@ SAMPLE = picture(5, 6, 5, 2, sections=(TITLE, Section(b"abcd", b"0123456789")))
 CLEAR = picture(5, 6, 5, 2, alpha=True)
 PARTS, CLEAR_PARTS = SAMPLE.parts(), CLEAR.parts()
 WHOLE = SAMPLE.encode()
+CONTEXT_PARTS = CONTEXT.parts()
+CODED = CONTEXT.encode()
 
 
 def flipped(data: bytes, offset: int, mask: int = 1) -> bytes:
@@ -707,17 +795,19 @@ def bad_header() -> Iterator[Invalid]:
     one_strip, no_payloads = picture(5, 6, 5).parts(), replace(PARTS, payloads=(b"",) * 3)
     # Where the height is 0, no strip_rows is legal; the height comes first (7).
     no_strips = replace(PARTS, payloads=())
+    too_large = CONTEXT_PARTS.changed(width=2**16, height=2**16, strip_rows=2**15 + 1)
     ranges = {
-        "storage-coding-1": ("3.2: coding 1 is reserved", PARTS.changed(storage=1)),
         "storage-coding-2": ("3.2: coding 2 is not assigned", PARTS.changed(storage=2)),
         "storage-coding-8": ("3.2: coding 8 is not assigned", PARTS.changed(storage=8)),
         "storage-coding-15": ("3.2: coding 15 is not assigned", PARTS.changed(storage=15)),
-        "storage-coding-1-alpha": ("3.2: coding 1, with alpha", CLEAR_PARTS.changed(storage=0x11)),
+        "storage-coding-2-alpha": ("3.2: coding 2, with alpha", CLEAR_PARTS.changed(storage=0x12)),
         "storage-bit-5": ("3.2: bit 5 must be zero", PARTS.changed(storage=0x20)),
         "storage-bit-6": ("3.2: bit 6 must be zero", PARTS.changed(storage=0x40)),
         "storage-bit-7": ("3.2: bit 7 must be zero", PARTS.changed(storage=0x80)),
         "storage-bit-5-alpha": ("3.2: bit 5, with alpha", CLEAR_PARTS.changed(storage=0x30)),
-        "storage-later-version": ("9: coding 1 in version 1.1", PARTS.changed(storage=1, version=0x11)),
+        "storage-later-version": ("9: coding 2 in version 1.1", PARTS.changed(storage=2, version=0x11)),
+        "last_index-context": ("3: context coding of one colour", plain(3, 2).parts().changed(storage=1)),
+        "strip_rows-context": ("3: a context-coded strip of 2^31 + 2^16 pixels", too_large),
         "width-0": ("3: a width of 0", no_payloads.changed(width=0)),
         "height-0": ("3: a height of 0", no_strips.changed(height=0)),
         "strip_rows-0": ("3: strip_rows of 0", one_strip.changed(strip_rows=0)),
@@ -757,6 +847,13 @@ def bad_size() -> Iterator[Invalid]:
         # More is claimed than is there, so that nothing should be allocated for it.
         "claims-palette": ("in a palette of 65536 colours", PARTS.changed(last_index=65535).encode()),
         "claims-sections": ("in a section area of 2^24 bytes", PARTS.changed(sections_bytes=2**24).encode()),
+        "before-strip-table": ("before the strip table", CODED[: CONTEXT_PARTS.strip_table]),
+        "strip-table": ("within the strip table", CODED[: CONTEXT_PARTS.strip_table + 5]),
+        "context-strip": ("within a context-coded strip", CODED[: CONTEXT_PARTS.strip(1) + 3]),
+        "context-last-strip": (
+            "before the last strip_crc can end",
+            CODED[: CONTEXT_PARTS.strip(2) + 3],
+        ),
         "claims-pixels": ("in a strip of 2^24 pixels", PARTS.changed(**large).encode()),
     }
     for name, (place, data) in cuts.items():
@@ -954,6 +1051,44 @@ def bad_padding() -> Iterator[Invalid]:
     yield spoilt("alpha", CLEAR, 0, 0x01, "the last of 2 padding bits")
 
 
+def bad_table() -> Iterator[Invalid]:
+    """Yield strip tables that are damaged, or lead elsewhere."""
+    table, table_crc = CONTEXT_PARTS.strip_table, CONTEXT_PARTS.table_crc
+    for name, offset in {"first-entry": table, "last-entry": table + 7, "checksum": table_crc}.items():
+        breaks = f"section 6: a damaged bit of the strip table's {name.replace('-', ' ')}"
+        yield Invalid(f"table_crc-{name}", breaks, flipped(CODED, offset), table_crc, "table_crc")
+    sizes = [len(payload) for payload in CONTEXT_PARTS.payloads]
+    for name, number, size in (("first", 0, LARGEST), ("last", 1, sizes[1] + sizes[2] + 1)):
+        claimed = [size if n == number else sizes[n] for n in range(2)]
+        data = replace(CONTEXT_PARTS, table=with_crc(u32(*claimed))).encode()
+        breaks = f"section 7: the {name} entry of the strip table leads beyond the file"
+        yield Invalid(f"file-table-{name}-too-large", breaks, data, len(data), "file")
+    moved = replace(CONTEXT_PARTS, table=with_crc(u32(sizes[0] + 1, sizes[1] - 1))).encode()
+    offset = CONTEXT_PARTS.strip_crc(0) + 1
+    breaks = "section 6: a strip table that moves a byte from one strip to the other"
+    yield Invalid("strip_crc-table", breaks, moved, offset, "strip_crc")
+
+
+def bad_payload() -> Iterator[Invalid]:
+    """Yield context-coded payloads of a wrong length, or with a wrong end."""
+
+    def spoilt(name: str, breaks: str, number: int, payload: bytes, place: int) -> Invalid:
+        """Return a picture with another payload in one strip, and the table right for it."""
+        changed = CONTEXT_PARTS.with_payload(number, payload)
+        changed = replace(changed, table=strip_table(changed.payloads))
+        offset = changed.strip(number) + place
+        breaks = f"section 6.2.1: {breaks} in strip {number} of 3"
+        return Invalid(f"payload-{name}-{number}", breaks, changed.encode(), offset, "payload")
+
+    for number in (0, 2):
+        payload = CONTEXT_PARTS.payloads[number]
+        size = len(payload)
+        yield spoilt("zero-more", "a zero byte too many", number, payload + b"\0", size)
+        yield spoilt("much-more", "20 bytes too many", number, payload + bytes(range(20)), size)
+        end = bytes([(payload[-1] + 1) % 256])
+        yield spoilt("last-byte", "another last byte", number, payload[:-1] + end, size - 1)
+
+
 INVALID: tuple[Callable[[], Iterator[Invalid]], ...] = (
     bad_signature,
     bad_version,
@@ -964,6 +1099,8 @@ INVALID: tuple[Callable[[], Iterator[Invalid]], ...] = (
     bad_strip_crc,
     bad_index,
     bad_padding,
+    bad_table,
+    bad_payload,
 )
 
 

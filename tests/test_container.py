@@ -152,7 +152,7 @@ VIOLATIONS: list[tuple[str, Callable[[bytes], bytes], str, int]] = [
     ("unknown major version, other layout", lambda d: d[:8] + b"\x20" + d[9:], "version", 8),
     ("unknown major version in a short file", lambda d: d[:8] + b"\x20", "version", 8),
     ("header_crc", lambda d: d[:28] + b"\0\0\0\0" + d[32:], "header_crc", 28),
-    ("unknown coding", lambda d: with_header(d, 9, b"\x01"), "storage", 9),
+    ("unknown coding", lambda d: with_header(d, 9, b"\x02"), "storage", 9),
     ("unknown flag", lambda d: with_header(d, 9, b"\x80"), "storage", 9),
     ("no width", lambda d: with_header(d, 12, bytes(4)), "width", 12),
     ("no height", lambda d: with_header(d, 16, bytes(4)), "height", 16),

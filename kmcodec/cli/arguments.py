@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from kmcodec.container.layout import CODINGS
 from kmcodec.version import __version__
 
 #: As in kmcodec.quantize, which would load NumPy; a test holds them together.
@@ -118,8 +117,8 @@ def _add_encode(commands: Any) -> None:
     file = encode.add_argument_group("the file")
     file.add_argument(
         "--coding",
-        choices=CODINGS,
-        default=CODINGS[0],
+        choices=["packed", "context"],
+        default="packed",
         help="packed: ceil(log2 K) bits a pixel (default); context: as few as can be, a second a megapixel",
     )
     file.add_argument(

@@ -159,7 +159,7 @@ def decode(
     Raises
     ------
     PayloadError
-        If the payload is not the one that encode gives for what it decodes to.
+        If the payload is longer or shorter than what it decodes to takes, or ends with another byte.
     """
     stop_row = rows if stop_row is None else stop_row
     decoder = _Decoder(payload, rows, width, tree)
