@@ -43,37 +43,48 @@ class Layout(NamedTuple):
     ----------
     pixels, strip_count, file_bytes : int
         Not bounded by anything; 0 strips where strip_rows is 0.
-    palette_end, strips_offset : int
-        Bytes at which palette_crc and strip 0 begin.
-    strip_bytes : int
-        Payload of a strip that is not the last.
-    last_strip_bytes : int
+    palette_end, sections_end, strips_offset : int
+        Bytes at which palette_crc begins, the sections end, and strip 0 begins.
+    payload_bytes : tuple of int
+        Of the first MAX_STRIPS strips.
     """
 
     pixels: int
     strip_count: int
     file_bytes: int
     palette_end: int
+    sections_end: int
     strips_offset: int
-    strip_bytes: int
-    last_strip_bytes: int
+    payload_bytes: tuple[int, ...]
 
 
 def read_layout(data: bytes | bytearray) -> Layout:
     """Derive the layout from the header of data, which has at least 32 bytes; no field is checked."""
     storage, last_index, width, height, strip_rows, sections_bytes = _FIELDS.unpack_from(data, _FIELDS_OFFSET)
     palette_end = HEADER_BYTES + (last_index + 1) * (4 if storage & 0x10 else 3)
-    strips_offset = palette_end + CRC_BYTES + sections_bytes
+    sections_end = palette_end + CRC_BYTES + sections_bytes
     row_bits = width * last_index.bit_length()
     strip_count = -(-height // strip_rows) if strip_rows else 0
-    strip_bytes = -(-strip_rows * row_bits // 8)
-    last_rows = height - (strip_count - 1) * strip_rows
-    last_strip_bytes = -(-last_rows * row_bits // 8)
-    file_bytes = strips_offset
-    if strip_count:
-        file_bytes += (strip_count - 1) * (strip_bytes + CRC_BYTES) + last_strip_bytes + CRC_BYTES
+    shown = min(strip_count, MAX_STRIPS)
+    if storage & 0x0F == 1:
+        # What the table says, as far as it is there; the last strip has the rest.
+        strips_offset = sections_end + (CRC_BYTES * strip_count if strip_count > 1 else 0)
+        table = bytes(data[sections_end : sections_end + 4 * shown]).ljust(4 * shown, b"\0")
+        sizes = list(struct.unpack(f"<{shown}I", table))
+        file_bytes = max(len(data), strips_offset + CRC_BYTES * strip_count)
+        if 0 < shown == strip_count:
+            before = strips_offset + sum(sizes[:-1]) + CRC_BYTES * (shown - 1)
+            sizes[-1] = max(0, file_bytes - CRC_BYTES - before)
+    else:
+        strips_offset = sections_end
+        strip_bytes = -(-strip_rows * row_bits // 8)
+        last_bytes = -(-(height - (strip_count - 1) * strip_rows) * row_bits // 8)
+        sizes = [last_bytes if number == strip_count - 1 else strip_bytes for number in range(shown)]
+        file_bytes = strips_offset
+        if strip_count:
+            file_bytes += (strip_count - 1) * (strip_bytes + CRC_BYTES) + last_bytes + CRC_BYTES
     return Layout(
-        width * height, strip_count, file_bytes, palette_end, strips_offset, strip_bytes, last_strip_bytes
+        width * height, strip_count, file_bytes, palette_end, sections_end, strips_offset, tuple(sizes)
     )
 
 
@@ -86,16 +97,16 @@ def repair(data: bytes) -> bytes:
     _put_crc(repaired, 0, HEADER_BYTES - CRC_BYTES)
     _put_crc(repaired, HEADER_BYTES, layout.palette_end)
     sections_offset = layout.palette_end + CRC_BYTES
-    if layout.strips_offset >= sections_offset + CRC_BYTES:
-        _put_crc(repaired, sections_offset, layout.strips_offset - CRC_BYTES)
+    if layout.sections_end >= sections_offset + CRC_BYTES:
+        _put_crc(repaired, sections_offset, layout.sections_end - CRC_BYTES)
+    if layout.strips_offset > layout.sections_end:
+        _put_crc(repaired, layout.sections_end, layout.strips_offset - CRC_BYTES)
     start = layout.strips_offset
-    for number in range(min(layout.strip_count, MAX_STRIPS)):
+    for number, length in enumerate(layout.payload_bytes):
         if start >= len(repaired):
             break
-        is_last = number == layout.strip_count - 1
-        end = start + (layout.last_strip_bytes if is_last else layout.strip_bytes)
-        _put_crc(repaired, start, end, number.to_bytes(4, "little"))
-        start = end + CRC_BYTES
+        _put_crc(repaired, start, start + length, number.to_bytes(4, "little"))
+        start += length + CRC_BYTES
     return bytes(repaired)
 
 
