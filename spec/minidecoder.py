@@ -238,7 +238,7 @@ def _read_table(data: bytes, header: Header) -> Iterator[int]:
     least = header.strips_offset + sum(table) + 4 * header.strip_count
     if len(data) < least:
         raise InvalidError(len(data), "file", f"at least {least} bytes", f"{len(data)} bytes")
-    # 6: "The size of the last strip is not in the table: it has what is left of the file."
+    # 6: "The size of the last strip is not in the table: its payload has what is left of the file"
     return iter([*table, len(data) - least])
 
 

@@ -65,14 +65,17 @@ def check_size(header: layout.Header, size: int) -> None:
     ------
     KmqFormatError
     """
-    least, most = header.least_file_bytes, header.most_file_bytes
-    if size < least:
-        at_least = "" if least == most else "at least "
+    expected = header.least_file_bytes
+    is_exact = header.coding == "packed"
+    if size < expected:
+        at_least = "" if is_exact else "at least "
         raise KmqFormatError(
-            size, "file", found="the end of the file", expected=f"{at_least}{least} bytes in all"
+            size, "file", found="the end of the file", expected=f"{at_least}{expected} bytes in all"
         )
-    if size > most:
-        raise KmqFormatError(most, "file", found=f"{size - most} bytes more", expected="the end of the file")
+    if is_exact and size > expected:
+        raise KmqFormatError(
+            expected, "file", found=f"{size - expected} bytes more", expected="the end of the file"
+        )
 
 
 def read_palette(source: Source, header: layout.Header) -> NDArray[np.uint8]:

@@ -512,6 +512,9 @@ def _code_rows(
         x = 0
         broken = 0
         while x < width:
+            # No valid payload is used up before all is decoded.
+            if decoding and registers[POSITION] > payload.shape[0]:
+                return
             here = y * width + x
             if 6 <= x < width - 5 and y >= 2:
                 w = indices[here - 1]
