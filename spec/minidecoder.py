@@ -522,7 +522,7 @@ class Decisions:
         follow = NEXT[decision]
         for state_map, s, place in zip(maps, numbers, places, strict=True):
             state_map[s] += (goal - state_map[s]) >> 7
-            # 6.2.7: "If two contexts share an entry, it is updated for both, in the order of the contexts."
+            # 6.2.7: "Where contexts share an entry, this is done once for each of them"
             states[place] = follow[states[place]]
         return decision
 
