@@ -7,7 +7,7 @@ make the same model and let it learn from the same decisions, so that nothing of
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -94,7 +94,7 @@ def build_tree(palette: NDArray[np.uint8]) -> Tree:
     return Tree(rgba, nodes, paths)
 
 
-def encode(indices: Indices, tree: Tree, check: Callable[[], None] | None = None) -> bytes:
+def encode(indices: Indices, tree: Tree) -> bytes:
     """Encode the indices of a strip.
 
     Parameters
@@ -102,8 +102,6 @@ def encode(indices: Indices, tree: Tree, check: Callable[[], None] | None = None
     indices : ndarray, shape (rows, width), uint8 or uint16
         Each below K.
     tree : Tree
-    check : callable, optional
-        Is called now and then; what it raises ends the work.
 
     Returns
     -------
@@ -119,9 +117,7 @@ def encode(indices: Indices, tree: Tree, check: Callable[[], None] | None = None
         model = _Model(rows, width, tree)
         step = max(1, _PIXELS_AT_A_TIME // width)
         for first in range(0, rows, step):
-            if check is not None:
-                check()
-            model.code_rows(kernel.encode_rows, wide, payload, first, min(first + step, rows))
+            model.code_rows(wide, payload, first, min(first + step, rows), decoding=False)
         low, position = int(model.registers[_LOW]), int(model.registers[_POSITION])
         if position <= capacity:
             break
@@ -137,7 +133,6 @@ def decode(
     tree: Tree,
     *,
     stop_row: int | None = None,
-    check: Callable[[], None] | None = None,
 ) -> Indices:
     """Decode the indices of a strip.
 
@@ -149,8 +144,6 @@ def decode(
     tree : Tree
     stop_row : int, optional
         Rows that are wanted, from the top; what follows them in the payload is not looked at.
-    check : callable, optional
-        As for encode.
 
     Returns
     -------
@@ -164,8 +157,6 @@ def decode(
     stop_row = rows if stop_row is None else stop_row
     decoder = _Decoder(payload, rows, width, tree)
     for _ in decoder.run(stop_row):
-        if check is not None:
-            check()
         if decoder.position > len(payload):
             break
     else:
@@ -221,14 +212,15 @@ class _Model:
 
     def code_rows(
         self,
-        kernel_function: Callable[..., None],
         indices: NDArray[np.uint16],
         payload: NDArray[np.uint8],
         first: int,
         stop: int,
+        *,
+        decoding: bool,
     ) -> None:
-        """Code the rows first, ..., stop - 1 with one of the kernel's functions."""
-        kernel_function(
+        """Code the rows first, ..., stop - 1."""
+        kernel.code_rows(
             indices,
             payload,
             self._width,
@@ -247,6 +239,7 @@ class _Model:
             self._matches,
             self._unchanged,
             *self._tree,
+            decoding,
         )
 
 
@@ -267,7 +260,7 @@ class _Decoder:
         step = step or max(1, _PIXELS_AT_A_TIME // self._width)
         for first in range(0, stop_row, step):
             stop = min(first + step, stop_row)
-            self._model.code_rows(kernel.decode_rows, self._wide, self._payload, first, stop)
+            self._model.code_rows(self._wide, self._payload, first, stop, decoding=True)
             yield stop
 
     @property

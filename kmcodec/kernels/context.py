@@ -17,7 +17,7 @@ except ModuleNotFoundError:
     from kmcodec.kernels import plain as cython
 
 COMPILED = cython.compiled
-__all__ = ["build_tree", "decode_rows", "encode_rows"]
+__all__ = ["build_tree", "code_rows"]
 
 LOW_32_BITS = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 
@@ -883,7 +883,7 @@ def _code_rows(
             x += 1
 
 
-def encode_rows(
+def code_rows(
     indices: cython.ushort[::1],
     payload: cython.uchar[::1],
     width: cython.Py_ssize_t,
@@ -904,6 +904,7 @@ def encode_rows(
     palette: cython.const[cython.uchar][:, ::1],
     tree: cython.const[cython.int][:, ::1],
     paths: cython.const[cython.int][::1],
+    decoding: cython.bint,
 ) -> None:
     with cython.nogil:
         _code_rows(
@@ -927,55 +928,7 @@ def encode_rows(
             palette,
             tree,
             paths,
-            False,
-        )
-
-
-def decode_rows(
-    indices: cython.ushort[::1],
-    payload: cython.uchar[::1],
-    width: cython.Py_ssize_t,
-    first_row: cython.Py_ssize_t,
-    stop_row: cython.Py_ssize_t,
-    flag_bits: cython.int,
-    step_bits: cython.int,
-    match_bits: cython.int,
-    registers: cython.longlong[::1],
-    states: cython.uchar[::1],
-    next_states: cython.const[cython.uchar][::1],
-    squash: cython.const[cython.ushort][::1],
-    stretch: cython.const[cython.short][::1],
-    maps: cython.ushort[::1],
-    weights: cython.short[::1],
-    matches: cython.uint[::1],
-    unchanged: cython.uchar[::1],
-    palette: cython.const[cython.uchar][:, ::1],
-    tree: cython.const[cython.int][:, ::1],
-    paths: cython.const[cython.int][::1],
-) -> None:
-    with cython.nogil:
-        _code_rows(
-            indices,
-            payload,
-            width,
-            first_row,
-            stop_row,
-            flag_bits,
-            step_bits,
-            match_bits,
-            registers,
-            states,
-            next_states,
-            squash,
-            stretch,
-            maps,
-            weights,
-            matches,
-            unchanged,
-            palette,
-            tree,
-            paths,
-            True,
+            decoding,
         )
 
 
