@@ -84,6 +84,10 @@ M_KIND = cython.declare(cython.ulonglong, 0x3D4D51CB)
 M_NODE = cython.declare(cython.ulonglong, 0x2F0B4C47)
 M_BROKEN = cython.declare(cython.ulonglong, 0x5851F42D)
 
+# A mixer's error at most. A number in its place would tell compilers that the error needs no conversion to 16
+# bits, without which they do not find the fast multiplication.
+MOST_ERROR = cython.declare(cython.int, 32767)
+
 LONGEST_RUN = cython.declare(cython.int, 32)
 SHORTEST_RUN = cython.declare(cython.int, 8)
 
@@ -214,6 +218,33 @@ def _find_steps(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
+def _train(
+    weights: cython.short[::1],
+    at: cython.Py_ssize_t,
+    inputs: cython.pointer(cython.short),
+    error: cython.short,
+) -> cython.void:
+    """Add to 24 weights the products of inputs and error, without their lower halves, rounded.
+
+    In shorts throughout, so that compilers find the instructions for it.
+    """
+    i: cython.int
+    change: cython.short
+    weight: cython.short
+    most: cython.short = 30000
+    least: cython.short = -30000
+    for i in range(24):
+        change = cython.cast(cython.short, (cython.cast(cython.short, inputs[i] * 2) * error) >> 16)
+        change = cython.cast(cython.short, change + 1) >> 1
+        weight = weights[at + i] + change
+        weight = weight if weight < most else most
+        weights[at + i] = weight if weight > least else least
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
 def _code_decision(
     decision: cython.int,
     kind: cython.int,
@@ -331,16 +362,13 @@ def _code_decision(
     rate: cython.int = 20 + 9830400 // (65536 + cython.cast(cython.int, registers[DECISIONS]))
     if registers[DECISIONS] < 1 << 24:
         registers[DECISIONS] += 1
-    short_error: cython.short
-    weight: cython.short
     for k in range(3):
-        at = cython.cast(cython.Py_ssize_t, vectors[k]) * 24
-        short_error = _clamp(((goal - squashed[k]) * rate) >> 8, -32767, 32767)
-        for i in range(24):
-            weight = weights[at + i] + ((inputs[i] * short_error + 0x8000) >> 16)
-            weight = 30000 if weight > 30000 else weight
-            weight = -30000 if weight < -30000 else weight
-            weights[at + i] = weight
+        _train(
+            weights,
+            cython.cast(cython.Py_ssize_t, vectors[k]) * 24,
+            inputs,
+            cython.cast(cython.short, _clamp(((goal - squashed[k]) * rate) >> 8, -MOST_ERROR, MOST_ERROR)),
+        )
     for i in range(8):
         maps[places[i]] = maps[places[i]] + ((goal - maps[places[i]]) >> 7)
         at = slots[i] + slot
