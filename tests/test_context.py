@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import re
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,9 +180,14 @@ def test_noise_takes_hardly_more_than_packed() -> None:
 def test_the_model_is_small() -> None:
     """What is remembered takes less than 6 MiB and a byte a column."""
     tree = context.build_tree(page().palette)
-    model = context._Model(1 << 12, 1 << 12, tree)
-    arrays = [value for value in vars(model).values() if isinstance(value, np.ndarray)]
-    assert sum(array.nbytes for array in arrays) < (6 << 20) + (1 << 12)
+    context._make_tables()
+    indices, payload = np.zeros(1 << 24, np.uint16), np.zeros(1, np.uint8)
+    tracemalloc.start()
+    coder = context._Strip(indices, payload, 1 << 12, tree, window=-1)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert coder.position == 0
+    assert 3 << 20 < taken < (6 << 20) + (1 << 12)
 
 
 def test_tables_are_those_of_the_specification() -> None:

@@ -46,12 +46,6 @@ _MATCH_COUNTERS = 2 * 22 * 3
 # Rows that the kernel codes at a time are about this many pixels: often enough to be interrupted.
 _PIXELS_AT_A_TIME = 1 << 17
 
-# Places in the registers.
-_LOW = 0
-_HIGH = 1
-_WINDOW = 2
-_POSITION = 3
-
 _FIRST_WEIGHT = 3072
 
 
@@ -114,11 +108,10 @@ def encode(indices: Indices, tree: Tree) -> bytes:
     capacity = len(wide) * (len(tree.palette) - 1).bit_length() // 8 + 64
     while True:
         payload = np.empty(capacity, np.uint8)
-        model = _Model(rows, width, tree)
-        step = max(1, _PIXELS_AT_A_TIME // width)
-        for first in range(0, rows, step):
-            model.code_rows(wide, payload, first, min(first + step, rows), decoding=False)
-        low, position = int(model.registers[_LOW]), int(model.registers[_POSITION])
+        coder = _Strip(wide, payload, width, tree, window=-1)
+        for _ in coder.run(rows):
+            pass
+        low, position = coder.low, coder.position
         if position <= capacity:
             break
         capacity = position
@@ -190,95 +183,73 @@ def decode_cut(payload: bytes | memoryview, rows: int, width: int, tree: Tree) -
     return decoder.indices[:whole]
 
 
-class _Model:
-    """Hold all that is remembered while a strip is coded."""
+class _Strip:
+    """Hold a strip while it is coded, and the model of it."""
 
-    def __init__(self, rows: int, width: int, tree: Tree) -> None:
-        self._tables = _make_tables()
-        self._tree = tree
-        self._width = width
-        # Small strips have small tables: room for what they can hold.
-        size = (rows * width - 1).bit_length() + 3
-        self._flag_bits = min(max(size, 8), _MAX_FLAG_BITS)
-        self._step_bits = min(max(size, 8), _MAX_STEP_BITS)
-        self._match_bits = min(max(size - 3, 8), _MAX_MATCH_BITS)
-        self.registers = np.zeros(9, np.int64)
-        self.registers[_HIGH] = 0xFFFFFFFF
-        self._states = np.zeros((4 << self._flag_bits) + (8 << self._step_bits), np.uint8)
-        self._maps = self._tables.maps.copy()
-        self._weights = self._tables.weights.copy()
-        self._matches = np.zeros(2 << self._match_bits, np.uint32)
-        self._unchanged = np.zeros(width, np.uint8)
-
-    def code_rows(
-        self,
-        indices: NDArray[np.uint16],
-        payload: NDArray[np.uint8],
-        first: int,
-        stop: int,
-        *,
-        decoding: bool,
+    def __init__(
+        self, indices: NDArray[np.uint16], payload: NDArray[np.uint8], width: int, tree: Tree, *, window: int
     ) -> None:
-        """Code the rows first, ..., stop - 1."""
-        kernel.code_rows(
+        tables = _make_tables()
+        # Small strips have small tables: room for what they can hold.
+        size = (len(indices) - 1).bit_length() + 3
+        flag_bits = min(max(size, 8), _MAX_FLAG_BITS)
+        step_bits = min(max(size, 8), _MAX_STEP_BITS)
+        match_bits = min(max(size - 3, 8), _MAX_MATCH_BITS)
+        self._width = width
+        self._model = kernel.Model(
             indices,
             payload,
-            self._width,
-            first,
-            stop,
-            self._flag_bits,
-            self._step_bits,
-            self._match_bits,
-            self.registers,
-            self._states,
-            self._tables.next_states,
-            self._tables.squash,
-            self._tables.stretch,
-            self._maps,
-            self._weights,
-            self._matches,
-            self._unchanged,
-            *self._tree,
-            decoding,
+            width,
+            *tree,
+            np.zeros((4 << flag_bits) + (8 << step_bits), np.uint8),
+            tables.maps.copy(),
+            tables.weights.copy(),
+            np.zeros(2 << match_bits, np.uint32),
+            np.zeros(width, np.uint8),
+            tables.next_states,
+            tables.squash,
+            tables.stretch,
+            flag_bits,
+            step_bits,
+            match_bits,
+            window,
         )
 
-
-class _Decoder:
-    """Decode a strip, some rows at a time."""
-
-    def __init__(self, payload: bytes | memoryview, rows: int, width: int, tree: Tree) -> None:
-        self._model = _Model(rows, width, tree)
-        self._model.registers[_WINDOW] = int.from_bytes(bytes(payload[:4]).ljust(4, b"\0"), "big")
-        # A copy, since the kernel takes arrays that it could write to.
-        self._payload = np.frombuffer(payload, np.uint8).copy()
-        self._width = width
-        self._wide = np.zeros(rows * width, np.uint16)
-        self._n_colors = len(tree.palette)
-
     def run(self, stop_row: int, step: int | None = None) -> Iterator[int]:
-        """Decode the rows before stop_row, step at a time; yield how many there are so far."""
+        """Code the rows before stop_row, step at a time; yield how many there are so far."""
         step = step or max(1, _PIXELS_AT_A_TIME // self._width)
         for first in range(0, stop_row, step):
             stop = min(first + step, stop_row)
-            self._model.code_rows(self._wide, self._payload, first, stop, decoding=True)
+            self._model.code_rows(first, stop)
             yield stop
 
     @property
     def low(self) -> int:
-        """Lower end of the arithmetic decoder's interval."""
-        return int(self._model.registers[_LOW])
+        """Lower end of the arithmetic coder's interval."""
+        return self._model.get_low()
 
     @property
     def position(self) -> int:
         """Bytes of the payload that are done with."""
-        return int(self._model.registers[_POSITION])
+        return self._model.get_position()
+
+
+class _Decoder(_Strip):
+    """Decode a strip, some rows at a time."""
+
+    def __init__(self, payload: bytes | memoryview, rows: int, width: int, tree: Tree) -> None:
+        self._wide = np.zeros(rows * width, np.uint16)
+        self._shape = rows, width
+        self._n_colors = len(tree.palette)
+        window = int.from_bytes(bytes(payload[:4]).ljust(4, b"\0"), "big")
+        # A copy, since the kernel takes arrays that it could write to.
+        super().__init__(self._wide, np.frombuffer(payload, np.uint8).copy(), width, tree, window=window)
 
     @property
     def indices(self) -> Indices:
         """All rows; those that have not been decoded are 0."""
-        wide = self._wide.reshape(-1, self._width)
-        indices = empty_indices(wide.shape, self._n_colors)
-        indices[:] = wide
+        indices = empty_indices(self._shape, self._n_colors)
+        indices[:] = self._wide.reshape(self._shape)
         return indices
 
 

@@ -2,9 +2,8 @@
 """Code the indices of a strip with a model of their surroundings (specification, section 6.2).
 
 Owns the model: which contexts there are, how their statistics are kept, mixed and refined, and the binary
-arithmetic coder at the end. Everything that it remembers lies in arrays that the caller makes and keeps, so
-that a strip can be coded a few rows at a time. Coding and decoding are one function: what differs is where
-a decision comes from.
+arithmetic coder at the end. Coding and decoding are one way through the code: what differs is where a
+decision comes from.
 
 Symbols of the specification have its names: N, W, NE, ... are the indices of pixels above, to the left, ...
 """
@@ -17,17 +16,9 @@ except ModuleNotFoundError:
     from kmcodec.kernels import plain as cython
 
 COMPILED = cython.compiled
-__all__ = ["build_tree", "code_rows"]
+__all__ = ["Model", "build_tree"]
 
 LOW_32_BITS = cython.declare(cython.ulonglong, 0xFFFFFFFF)
-
-# Places in registers.
-LOW = cython.declare(cython.int, 0)
-HIGH = cython.declare(cython.int, 1)
-WINDOW = cython.declare(cython.int, 2)
-POSITION = cython.declare(cython.int, 3)
-DECISIONS = cython.declare(cython.int, 4)
-MATCH = cython.declare(cython.int, 5)  # position and length of the long match, then of the short one
 
 # A decision has 8 contexts, which give two inputs each, and 8 more inputs; three mixers weigh these 24.
 # Numbers that loops run to stand where they are used, so that compilers see them.
@@ -130,94 +121,6 @@ def _level(length: cython.longlong) -> cython.int:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _find_flags(
-    states: cython.uchar[::1],
-    keys: cython.pointer(cython.ulonglong),
-    flag_bits: cython.int,
-    slots: cython.pointer(cython.Py_ssize_t),
-) -> cython.void:
-    """Set slots to where the states of each context's flags lie; make room for those that are new."""
-    hashes = cython.declare(cython.ulonglong[8])
-    heads = cython.declare(cython.int[8])
-    i: cython.int
-    check: cython.int
-    at: cython.Py_ssize_t
-    other: cython.Py_ssize_t
-    # First all that may wait for memory, so that the waits overlap.
-    for i in range(8):
-        hashes[i] = _hash(keys[i] + i * M_KIND)
-        at = cython.cast(cython.Py_ssize_t, hashes[i] >> (32 - flag_bits)) * 4
-        slots[i] = at
-        heads[i] = states[at] | states[at + 1] << 8
-    for i in range(8):
-        check = cython.cast(cython.int, hashes[i] & 0xFFFF)
-        if check == 0:
-            check = 1
-        if heads[i] != check:
-            at = slots[i]
-            other = at ^ 4
-            if (states[other] | states[other + 1] << 8) == check:
-                at = other
-            else:
-                # The one of which less is known makes room.
-                if states[other + 2] < states[at + 2]:
-                    at = other
-                states[at] = check & 0xFF
-                states[at + 1] = check >> 8
-                states[at + 2] = 0
-                states[at + 3] = 0
-            slots[i] = at
-        slots[i] += 2
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _find_steps(
-    states: cython.uchar[::1],
-    keys: cython.pointer(cython.ulonglong),
-    salt: cython.ulonglong,
-    flag_bits: cython.int,
-    step_bits: cython.int,
-    slots: cython.pointer(cython.Py_ssize_t),
-) -> cython.void:
-    """Set slots to where the states of three levels of the tree begin, less one, for each context."""
-    hashes = cython.declare(cython.ulonglong[8])
-    heads = cython.declare(cython.int[8])
-    base: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, 4) << flag_bits
-    i: cython.int
-    j: cython.int
-    check: cython.int
-    at: cython.Py_ssize_t
-    other: cython.Py_ssize_t
-    for i in range(8):
-        hashes[i] = _hash(keys[i] + i * M_KIND + salt)
-        at = base + cython.cast(cython.Py_ssize_t, hashes[i] >> (32 - step_bits)) * 8
-        slots[i] = at
-        heads[i] = states[at]
-    for i in range(8):
-        check = cython.cast(cython.int, hashes[i] & 0xFF)
-        if check == 0:
-            check = 1
-        if heads[i] != check:
-            at = slots[i]
-            other = at ^ 8
-            if states[other] == check:
-                at = other
-            else:
-                if states[other + 1] < states[at + 1]:
-                    at = other
-                states[at] = check
-                for j in range(1, 8):
-                    states[at + j] = 0
-            slots[i] = at
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
 def _train(
     weights: cython.short[::1],
     at: cython.Py_ssize_t,
@@ -239,160 +142,6 @@ def _train(
         weight = weights[at + i] + change
         weight = weight if weight < most else most
         weights[at + i] = weight if weight > least else least
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _code_decision(
-    decision: cython.int,
-    kind: cython.int,
-    final: cython.int,
-    slot: cython.int,
-    refinement_a: cython.ulonglong,
-    refinement_b: cython.ulonglong,
-    inputs: cython.pointer(cython.short),
-    slots: cython.pointer(cython.Py_ssize_t),
-    vectors: cython.pointer(cython.int),
-    registers: cython.longlong[::1],
-    payload: cython.uchar[::1],
-    states: cython.uchar[::1],
-    next_states: cython.const[cython.uchar][::1],
-    squash: cython.const[cython.ushort][::1],
-    stretch: cython.const[cython.short][::1],
-    maps: cython.ushort[::1],
-    weights: cython.short[::1],
-    decoding: cython.bint,
-) -> cython.int:
-    """Code one decision, 0 or 1, and learn from it; return it.
-
-    When decoding, the decision that is given means nothing. Of inputs, the extra ones are given, and of
-    vectors the first without the contexts that are known.
-    """
-    places = cython.declare(cython.int[8])
-    outputs = cython.declare(cython.int[3])
-    squashed = cython.declare(cython.int[3])
-    i: cython.int
-    k: cython.int
-    state: cython.int
-    p: cython.int
-    known: cython.int = 0
-    seen: cython.int
-    for i in range(8):
-        state = states[slots[i] + slot]
-        places[i] = (kind * 8 + i) * 256 + state
-        p = maps[places[i]] >> 4
-        # Where nothing is known yet, a quarter of the usual; without a branch, which nobody could foretell.
-        seen = state > 0
-        inputs[2 * i] = stretch[p] >> (2 - 2 * seen)
-        inputs[2 * i + 1] = ((p - 2048) >> 1) * seen
-        known += seen & (0x0E >> i)
-    vectors[0] += known
-
-    # Three mixers, and one that mixes their outputs.
-    total: cython.int
-    at: cython.Py_ssize_t
-    mixed: cython.int = 0
-    final_at: cython.Py_ssize_t = FINAL + final * 3
-    for k in range(3):
-        at = cython.cast(cython.Py_ssize_t, vectors[k]) * 24
-        total = 0
-        for i in range(24):
-            total += inputs[i] * weights[at + i]
-        outputs[k] = _clamp(total >> 14, -2047, 2047)
-        squashed[k] = squash[outputs[k] + 2048]
-        mixed += outputs[k] * weights[final_at + k]
-    mixed = _clamp(mixed >> 14, -2047, 2047)
-    p = squash[mixed + 2048]
-
-    # Two refinements, interpolated between steps.
-    x: cython.int = (mixed + 2048) * (REFINEMENT_STEPS - 1)
-    part: cython.int = x & 4095
-    a: cython.Py_ssize_t = (
-        REFINEMENT_A
-        + cython.cast(cython.Py_ssize_t, _hash(refinement_a) >> 20) * REFINEMENT_STEPS
-        + (x >> 12)
-    )
-    b: cython.Py_ssize_t = (
-        REFINEMENT_B
-        + cython.cast(cython.Py_ssize_t, _hash(refinement_b) >> 20) * REFINEMENT_STEPS
-        + (x >> 12)
-    )
-    refined: cython.int = (maps[a] * (4096 - part) + maps[a + 1] * part) >> 12
-    refined += (maps[b] * (4096 - part) + maps[b + 1] * part) >> 12
-    refined = _clamp((2 * p + refined + 2) >> 2, 16, 65520)
-
-    # The arithmetic coder: the lower part of the interval, up to and including middle, stands for 1.
-    low: cython.ulonglong = registers[LOW]
-    high: cython.ulonglong = registers[HIGH]
-    width: cython.ulonglong = high - low
-    middle: cython.ulonglong = low + (width >> 16) * refined + (((width & 0xFFFF) * refined) >> 16)
-    if decoding:
-        decision = cython.cast(cython.ulonglong, registers[WINDOW]) <= middle
-    if decision:
-        high = middle
-    else:
-        low = middle + 1
-    while (low ^ high) >> 24 == 0:
-        at = registers[POSITION]
-        if decoding:
-            registers[WINDOW] = (registers[WINDOW] << 8) & LOW_32_BITS
-            if at + 4 < payload.shape[0]:
-                registers[WINDOW] |= payload[at + 4]
-        elif at < payload.shape[0]:
-            payload[at] = high >> 24
-        registers[POSITION] = at + 1
-        low = (low << 8) & LOW_32_BITS
-        high = ((high << 8) & LOW_32_BITS) | 0xFF
-    registers[LOW] = low
-    registers[HIGH] = high
-
-    # Learning.
-    goal: cython.int = 65535 if decision else 0
-    at = a + (part >> 11)
-    maps[at] = maps[at] + ((goal - maps[at]) >> 6)
-    at = b + (part >> 11)
-    maps[at] = maps[at] + ((goal - maps[at]) >> 6)
-    error: cython.int = (goal - p) >> 4
-    for k in range(3):
-        total = weights[final_at + k] + ((outputs[k] * error * 6 + (1 << 17)) >> 18)
-        weights[final_at + k] = _clamp(total, -30000, 30000)
-    # Fast at first, slower with every decision.
-    rate: cython.int = 20 + 9830400 // (65536 + cython.cast(cython.int, registers[DECISIONS]))
-    if registers[DECISIONS] < 1 << 24:
-        registers[DECISIONS] += 1
-    for k in range(3):
-        _train(
-            weights,
-            cython.cast(cython.Py_ssize_t, vectors[k]) * 24,
-            inputs,
-            cython.cast(cython.short, _clamp(((goal - squashed[k]) * rate) >> 8, -MOST_ERROR, MOST_ERROR)),
-        )
-    for i in range(8):
-        maps[places[i]] = maps[places[i]] + ((goal - maps[places[i]]) >> 7)
-        at = slots[i] + slot
-        states[at] = next_states[decision * 256 + states[at]]
-    return decision
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _at(
-    indices: cython.const[cython.ushort][::1],
-    width: cython.Py_ssize_t,
-    x: cython.Py_ssize_t,
-    y: cython.Py_ssize_t,
-) -> cython.int:
-    """Return the index of a pixel that may lie beyond the border."""
-    if x < 0:
-        x = 0
-        y -= 1
-    elif x >= width:
-        x = width - 1
-    return indices[y * width + x] if y >= 0 else 0
 
 
 @cython.cfunc
@@ -438,81 +187,70 @@ def _forced(
     return step
 
 
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _code_rows(
-    indices: cython.ushort[::1],
-    payload: cython.uchar[::1],
-    width: cython.Py_ssize_t,
-    first_row: cython.Py_ssize_t,
-    stop_row: cython.Py_ssize_t,
-    flag_bits: cython.int,
-    step_bits: cython.int,
-    match_bits: cython.int,
-    registers: cython.longlong[::1],
-    states: cython.uchar[::1],
-    next_states: cython.const[cython.uchar][::1],
-    squash: cython.const[cython.ushort][::1],
-    stretch: cython.const[cython.short][::1],
-    maps: cython.ushort[::1],
-    weights: cython.short[::1],
-    matches: cython.uint[::1],
-    unchanged: cython.uchar[::1],
-    palette: cython.const[cython.uchar][:, ::1],
-    tree: cython.const[cython.int][:, ::1],
-    paths: cython.const[cython.int][::1],
-    decoding: cython.bint,
-) -> cython.void:
-    keys = cython.declare(cython.ulonglong[8])
-    step_keys = cython.declare(cython.ulonglong[8])
-    slots = cython.declare(cython.Py_ssize_t[8])
-    vectors = cython.declare(cython.int[3])
-    inputs = cython.declare(cython.short[24])
-    counters = cython.declare(cython.int[2])
-    agree = cython.declare(cython.int[2])
+@cython.final
+@cython.cclass
+class Model:
+    """Hold all that is remembered while a strip is coded, and the strip.
+
+    Parameters
+    ----------
+    indices : shape (rows * width,), uint16
+        Are filled when decoding; and changed if set_trade was called.
+    payload : shape (n,), uint8
+        Is filled when coding, as far as it reaches.
+    width : int
+    palette, tree, paths
+        Of a Tree.
+    states, maps, weights, matches, unchanged
+        What is learnt, with its first contents.
+    next_states, squash, stretch
+        Tables.
+    flag_bits, step_bits, match_bits : int
+        Binary logarithms of numbers of entries.
+    window : int
+        The first four bytes of the payload when decoding, else -1.
+    """
+
+    # The strip.
+    indices: cython.ushort[::1]
+    payload: cython.uchar[::1]
+    width: cython.Py_ssize_t
+    decoding: cython.bint
+    # The palette.
+    palette: cython.const[cython.uchar][:, ::1]
+    tree: cython.const[cython.int][:, ::1]
+    paths: cython.const[cython.int][::1]
+    n_colors: cython.int
+    index_bits: cython.int
+    # What has been learnt.
+    states: cython.uchar[::1]
+    maps: cython.ushort[::1]
+    weights: cython.short[::1]
+    matches: cython.uint[::1]
+    unchanged: cython.uchar[::1]
+    flag_bits: cython.int
+    step_bits: cython.int
+    match_bits: cython.int
+    decisions: cython.int
+    # Tables.
+    next_states: cython.const[cython.uchar][::1]
+    squash: cython.const[cython.ushort][::1]
+    stretch: cython.const[cython.short][::1]
+    # The arithmetic coder.
+    low: cython.ulonglong
+    high: cython.ulonglong
+    window: cython.ulonglong
+    position: cython.Py_ssize_t
+    # Of the long and of the short match: where it goes on, how long it is, the index that it foretells or -1,
+    # how far to trust it, and where it could go on if it ends here.
+    match_at = cython.declare(cython.Py_ssize_t[2])
+    match_length = cython.declare(cython.longlong[2])
     predicted = cython.declare(cython.int[2])
     levels = cython.declare(cython.int[2])
     candidates = cython.declare(cython.Py_ssize_t[2])
-    n_colors: cython.int = cython.cast(cython.int, palette.shape[0])
-    index_bits: cython.int = 0
-    x: cython.Py_ssize_t
-    y: cython.Py_ssize_t
-    here: cython.Py_ssize_t
-    at: cython.Py_ssize_t
-    match: cython.Py_ssize_t
-    i: cython.int
-    j: cython.int
-    k: cython.int
+    # Whether a run has ended too early in this row.
     broken: cython.int
-    length: cython.int
-    least: cython.int
-    most: cython.int
-    same: cython.int
-    left: cython.int
-    value: cython.int
-    shape: cython.int
-    index: cython.int
-    flag: cython.int
-    candidate: cython.int
-    found: cython.int
-    depth: cython.int
-    level: cython.int
-    node: cython.int
-    step: cython.int
-    path: cython.int = 0
-    path_length: cython.int
-    shift: cython.int
-    channel: cython.int
-    threshold: cython.int
-    texture: cython.int
-    differences: cython.int
-    pattern: cython.ulonglong
-    near: cython.ulonglong
-    key: cython.ulonglong
-    wide: cython.ulonglong
-    broken_key: cython.ulonglong
+    # Neighbours, and hashes of them.
     w: cython.int
     ww: cython.int
     www: cython.int
@@ -533,431 +271,793 @@ def _code_rows(
     nne: cython.int
     nnww: cython.int
     nnee: cython.int
+    near: cython.ulonglong
+    hash_8: cython.ulonglong
+    hash_12: cython.ulonglong
+    hash_20: cython.ulonglong
+    texture: cython.int
+    differences: cython.int
+    keys = cython.declare(cython.ulonglong[8])
+    # Of the decision: where the states of its contexts lie, inputs, vectors of weights; what _predict found.
+    salt: cython.ulonglong
+    slots = cython.declare(cython.Py_ssize_t[8])
+    inputs = cython.declare(cython.short[24])
+    vectors = cython.declare(cython.int[3])
+    counters = cython.declare(cython.int[2])
+    agree = cython.declare(cython.int[2])
+    places = cython.declare(cython.int[8])
+    slot: cython.int
+    outputs = cython.declare(cython.int[3])
+    squashed = cython.declare(cython.int[3])
+    final_at: cython.int
+    mixed_p: cython.int
+    probability: cython.int
+    refined_at = cython.declare(cython.int[2])
 
-    while (n_colors - 1) >> index_bits:
-        index_bits += 1
-    for y in range(first_row, stop_row):
-        x = 0
-        broken = 0
-        while x < width:
-            # No valid payload is used up before all is decoded.
-            if decoding and registers[POSITION] > payload.shape[0]:
-                return
-            here = y * width + x
-            if 6 <= x < width - 5 and y >= 2:
-                w = indices[here - 1]
-                ww = indices[here - 2]
-                n = indices[here - width]
-                nw = indices[here - width - 1]
-                nww = indices[here - width - 2]
-            else:
-                w = _at(indices, width, x - 1, y)
-                ww = _at(indices, width, x - 2, y)
-                n = _at(indices, width, x, y - 1)
-                nw = _at(indices, width, x - 1, y - 1)
-                nww = _at(indices, width, x - 2, y - 1)
+    def __init__(
+        self,
+        indices: cython.ushort[::1],
+        payload: cython.uchar[::1],
+        width: cython.Py_ssize_t,
+        palette: cython.const[cython.uchar][:, ::1],
+        tree: cython.const[cython.int][:, ::1],
+        paths: cython.const[cython.int][::1],
+        states: cython.uchar[::1],
+        maps: cython.ushort[::1],
+        weights: cython.short[::1],
+        matches: cython.uint[::1],
+        unchanged: cython.uchar[::1],
+        next_states: cython.const[cython.uchar][::1],
+        squash: cython.const[cython.ushort][::1],
+        stretch: cython.const[cython.short][::1],
+        flag_bits: cython.int,
+        step_bits: cython.int,
+        match_bits: cython.int,
+        window: cython.longlong,
+    ) -> None:
+        if not cython.compiled:
+            # Where the class says what it has, Python would let all its objects share them.
+            self.match_at, self.match_length = [0] * 2, [0] * 2
+            self.predicted, self.levels, self.candidates = [0] * 2, [0] * 2, [0] * 2
+            self.keys, self.slots, self.places = [0] * 8, [0] * 8, [0] * 8
+            self.inputs, self.vectors = [0] * 24, [0] * 3
+            self.counters, self.agree, self.refined_at = [0] * 2, [0] * 2, [0] * 2
+            self.outputs, self.squashed = [0] * 3, [0] * 3
+        self.indices, self.payload, self.width = indices, payload, width
+        self.palette, self.tree, self.paths = palette, tree, paths
+        self.states, self.maps, self.weights = states, maps, weights
+        self.matches, self.unchanged = matches, unchanged
+        self.next_states, self.squash, self.stretch = next_states, squash, stretch
+        self.flag_bits, self.step_bits, self.match_bits = flag_bits, step_bits, match_bits
+        self.decoding = window >= 0
+        self.window = window if window >= 0 else 0
+        self.low, self.high, self.position = 0, LOW_32_BITS, 0
+        self.decisions = 0
+        self.broken = 0
+        self.salt = 0
+        self.n_colors = cython.cast(cython.int, palette.shape[0])
+        self.index_bits = 0
+        while (self.n_colors - 1) >> self.index_bits:
+            self.index_bits += 1
+        self.match_length[0] = 0
+        self.match_length[1] = 0
 
-            # A run: where the row above repeats the one above it, and so has this one so far.
-            if not broken and y >= 2 and w == nw and ww == nww:
-                length = 0
-                most = cython.cast(cython.int, min(LONGEST_RUN, width - x))
-                while length < most and indices[here - width + length] == indices[here - 2 * width + length]:
-                    length += 1
-                if length < most:
-                    length -= 2
-                if length >= SHORTEST_RUN - 2:
-                    least = 255
-                    most = 0
-                    same = 1
-                    for j in range(length):
-                        value = unchanged[x + j]
-                        least = min(least, value)
-                        most = max(most, value)
-                        if indices[here - width + j] != w:
-                            same = 0
-                    left = 0
-                    while left < 32 and left < x and indices[here - 1 - left] == w:
-                        left += 1
-                    # Does the long match foretell the same? 0: there is none; 1: it does; 2: it does not.
-                    match = registers[MATCH]
-                    k = 0
-                    if registers[MATCH + 1] > 0:
-                        k = 1
-                        if match + length > here:
-                            k = 2
-                        else:
-                            for j in range(length):
-                                if indices[match + j] != indices[here - width + j]:
-                                    k = 2
-                                    break
-                    level = _level(registers[MATCH + 1])
-                    shape = 0 if length < 8 else 1 if length < 16 else 2 if length < 32 else 3
-                    i = min(least, 40)
-                    value = _at(indices, width, x + length, y - 1)
-                    index = _at(indices, width, x + length + 1, y - 1)
-                    key = cython.cast(cython.ulonglong, 1 + shape * 9 + k * 3 + same) * M_NODE
-                    keys[0] = key + cython.cast(cython.ulonglong, (x >> 3)) * M_W
-                    keys[1] = key + w * M_W + i * M_N
-                    keys[2] = key + least * M_W
-                    keys[3] = key + left * M_W + i * M_N
-                    keys[4] = key + w * M_W + least * M_N
-                    keys[5] = key + level * M_W
-                    keys[6] = key + most * M_W
-                    keys[7] = key + index * M_W + value * M_N + i * M_NW
-                    for j in range(8):
-                        keys[j] += cython.cast(cython.ulonglong, RUN) * M_BROKEN
-                    _find_flags(states, keys, flag_bits, slots)
-                    for j in range(16, 24):
-                        inputs[j] = 0
-                    inputs[FIRST_EXTRA] = 256
-                    inputs[FIRST_EXTRA + 1] = 32 * level if k == 1 else -32 * level if k == 2 else 0
-                    vectors[0] = RUN_A + i * 4
-                    vectors[1] = RUN_B + (w & 255)
-                    vectors[2] = RUN_C + left
-                    flag = 0
-                    if not decoding:
-                        for j in range(length):
-                            if indices[here + j] != indices[here - width + j]:
-                                flag = 1
-                                break
-                    flag = _code_decision(
-                        flag,
-                        RUN,
-                        RUN,
-                        0,
-                        w * M_W + shape * M_KIND,
-                        i * M_W + (shape * 3 + k) * M_KIND,
-                        inputs,
-                        slots,
-                        vectors,
-                        registers,
-                        payload,
-                        states,
-                        next_states,
-                        squash,
-                        stretch,
-                        maps,
-                        weights,
-                        decoding,
-                    )
-                    if flag == 0:
-                        for j in range(length):
-                            if decoding:
-                                indices[here + j] = indices[here - width + j]
-                            if unchanged[x + j] < 255:
-                                unchanged[x + j] += 1
-                        registers[MATCH + 1] = min(registers[MATCH + 1] + length, 65535) if k == 1 else 0
-                        registers[MATCH] = match + length
-                        registers[MATCH + 3] = 0
-                        x += length
-                        continue
-                    broken = 1
+    def get_low(self) -> int:
+        """Return the lower end of the coder's interval."""
+        return self.low
 
-            if 6 <= x < width - 5 and y >= 2:
-                at = here - width
-                www = indices[here - 3]
-                w4 = indices[here - 4]
-                w5 = indices[here - 5]
-                w6 = indices[here - 6]
-                nwww = indices[at - 3]
-                ne = indices[at + 1]
-                nee = indices[at + 2]
-                neee = indices[at + 3]
-                ne4 = indices[at + 4]
-                ne5 = indices[at + 5]
-                at -= width
-                nnww = indices[at - 2]
-                nnw = indices[at - 1]
-                nn = indices[at]
-                nne = indices[at + 1]
-                nnee = indices[at + 2]
-            else:
-                www = _at(indices, width, x - 3, y)
-                w4 = _at(indices, width, x - 4, y)
-                w5 = _at(indices, width, x - 5, y)
-                w6 = _at(indices, width, x - 6, y)
-                nwww = _at(indices, width, x - 3, y - 1)
-                ne = _at(indices, width, x + 1, y - 1)
-                nee = _at(indices, width, x + 2, y - 1)
-                neee = _at(indices, width, x + 3, y - 1)
-                ne4 = _at(indices, width, x + 4, y - 1)
-                ne5 = _at(indices, width, x + 5, y - 1)
-                nnww = _at(indices, width, x - 2, y - 2)
-                nnw = _at(indices, width, x - 1, y - 2)
-                nn = _at(indices, width, x, y - 2)
-                nne = _at(indices, width, x + 1, y - 2)
-                nnee = _at(indices, width, x + 2, y - 2)
+    def get_position(self) -> int:
+        """Return the bytes of the payload that are done with."""
+        return self.position
 
-            # Hashes of 8, 12 and 20 neighbours; and the two matches.
-            key = (
-                w * M_W + n * M_N + nw * M_NW + ne * M_NE + ww * M_WW + nn * M_NN + nee * M_NEE + nne * M_NNE
-            )
-            wide = key + nww * M_NWW + nnw * M_NNW + www * M_WWW + neee * M_NEEE
-            pattern = (
-                wide
-                + w4 * M_W4
-                + w5 * M_W5
-                + w6 * M_W6
-                + ne4 * M_NE4
-                + ne5 * M_NE5
-                + nwww * M_NWWW
-                + nnee * M_NNEE
-                + nnww * M_NNWW
-            )
-            for k in range(2):
-                at = cython.cast(cython.Py_ssize_t, _hash(wide if k else pattern) >> (32 - match_bits))
-                at += k << match_bits
-                candidates[k] = matches[at]
-                matches[at] = cython.cast(cython.uint, here)
-                predicted[k] = -1
-                if registers[MATCH + 2 * k + 1]:
-                    predicted[k] = indices[registers[MATCH + 2 * k]]
-                levels[k] = _level(registers[MATCH + 2 * k + 1])
+    def code_rows(self, first_row: cython.Py_ssize_t, stop_row: cython.Py_ssize_t) -> None:
+        """Code rows; when decoding, end early where the payload has ended."""
+        with cython.nogil:
+            self._code_rows(first_row, stop_row)
 
-            # What of the neighbours equals N, what W: 0, 1, else 2.
-            texture = (0 if nw == n else 1 if nw == w else 2) * 27
-            texture += (0 if ne == n else 1 if ne == w else 2) * 9
-            texture += (0 if ww == n else 1 if ww == w else 2) * 3
-            texture += 0 if nn == n else 1 if nn == w else 2
-            texture = texture * 2 + (w == n)
-            near = texture
-            near = near * 3 + (0 if nne == n else 1 if nne == w else 2)
-            near = near * 3 + (0 if nww == n else 1 if nww == w else 2)
-            near = near * 3 + (0 if nee == n else 1 if nee == w else 2)
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _code_rows(self, first_row: cython.Py_ssize_t, stop_row: cython.Py_ssize_t) -> cython.void:
+        x: cython.Py_ssize_t
+        y: cython.Py_ssize_t
+        run: cython.int
+        for y in range(first_row, stop_row):
+            x = 0
+            self.broken = 0
+            while x < self.width:
+                # No valid payload is used up before all is decoded.
+                if self.decoding and self.position > self.payload.shape[0]:
+                    return
+                self._look_near(x, y)
+                run = 0
+                # Where the row above repeats the one above it, and so has this one so far.
+                if not self.broken and y >= 2 and self.w == self.nw and self.ww == self.nww:
+                    run = self._code_run(x, y)
+                if run == 0:
+                    self._look_far(x, y)
+                    self._code_pixel(x, y)
+                    run = 1
+                x += run
 
-            broken_key = broken * M_BROKEN
-            keys[0] = broken_key + near * M_KIND
-            keys[1] = broken_key + wide
-            keys[2] = broken_key + key
-            keys[3] = broken_key + n * M_N + ne * M_NE + nee * M_NEE
-            keys[4] = broken_key + w * M_W + n * M_N + ww * M_WW
-            keys[5] = broken_key + w * M_W + n * M_N + (predicted[0] + 1) * M_NN + levels[0] * M_NODE
-            keys[6] = broken_key + n * M_N + (predicted[1] + 1) * M_NN + levels[1] * M_NODE
-            pattern = near * 3 + (0 if www == n else 1 if www == w else 2)
-            pattern = pattern * 3 + (0 if nnw == n else 1 if nnw == w else 2)
-            pattern = pattern * 3 + (0 if neee == n else 1 if neee == w else 2)
-            keys[7] = broken_key + pattern * M_KIND
-            _find_flags(states, keys, flag_bits, slots)
+    # ------------------------------ Surroundings
 
-            index = indices[here] if not decoding else 0
-            found = 0
-            for i in range(2):
-                candidate = w if i else n
-                if i and (w == n or n_colors == 2):
-                    break
-                for j in range(16, 24):
-                    inputs[j] = 0
-                inputs[FIRST_EXTRA] = 256
-                for k in range(2):
-                    agree[k] = 0 if predicted[k] < 0 else 1 if predicted[k] == candidate else 2
-                    counters[k] = MATCH_COUNTERS + ((k * MATCH_LEVELS + levels[k]) * 3 + i)
-                    if agree[k] == 1:
-                        inputs[FIRST_EXTRA + 1 + 2 * k] = stretch[maps[counters[k]] >> 4]
-                        inputs[FIRST_EXTRA + 2 + 2 * k] = (maps[counters[k]] - 32768) >> 4
-                    elif agree[k] == 2:
-                        inputs[FIRST_EXTRA + 1 + 2 * k] = -stretch[maps[counters[k]] >> 4]
-                vectors[0] = FLAG_A + ((i * MATCH_LEVELS + levels[0]) * 3 + agree[0]) * 4
-                vectors[1] = FLAG_B + i * 256 + (candidate & 255)
-                vectors[2] = FLAG_C + i * 162 + texture
-                flag = _code_decision(
-                    index == candidate,
-                    i,
-                    i,
-                    i,
-                    w * M_W + n * M_N + (i + 4) * M_KIND,
-                    near * M_W + (i + 4) * M_KIND,
-                    inputs,
-                    slots,
-                    vectors,
-                    registers,
-                    payload,
-                    states,
-                    next_states,
-                    squash,
-                    stretch,
-                    maps,
-                    weights,
-                    decoding,
-                )
-                for k in range(2):
-                    if agree[k] == 1:
-                        maps[counters[k]] = maps[counters[k]] + (
-                            ((65535 if flag else 0) - maps[counters[k]]) >> 6
-                        )
-                    elif agree[k] == 2 and flag:
-                        maps[counters[k]] = maps[counters[k]] + ((0 - maps[counters[k]]) >> 6)
-                if flag:
-                    found = 1
-                    index = candidate
-                    break
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _at(self, x: cython.Py_ssize_t, y: cython.Py_ssize_t) -> cython.int:
+        """Return the index of a pixel that may lie beyond the border."""
+        if x < 0:
+            x = 0
+            y -= 1
+        elif x >= self.width:
+            x = self.width - 1
+        return self.indices[y * self.width + x] if y >= 0 else 0
 
-            if not found:
-                # Down the tree, from which the candidates are taken away.
-                candidate = n if n_colors == 2 else w
-                differences = _difference(palette, w, nw) * 3 + _difference(palette, n, nw)
-                differences = (differences * 3 + _difference(palette, n, ne)) * 3 + _difference(
-                    palette, w, ww
-                )
-                step_keys[0] = 0
-                step_keys[1] = wide
-                step_keys[2] = w * M_W + n * M_N
-                step_keys[3] = n * M_N + ne * M_NE + nee * M_NEE
-                step_keys[4] = w * M_W + n * M_N + ww * M_WW
-                step_keys[5] = w * M_W + (predicted[0] + 1) * M_NN + levels[0] * M_NODE
-                step_keys[6] = n * M_N + (predicted[1] + 1) * M_NN + levels[1] * M_NODE
-                step_keys[7] = w * M_W + n * M_N + nw * M_NW + ne * M_NE
-                if not decoding:
-                    path = paths[index]
-                path_length = index_bits - 1 + (path >> index_bits)
-                node = 1
-                depth = 0
-                level = -1
-                while tree[node, 0] < 0:
-                    step = _forced(tree, node, n, candidate)
-                    if step < 0:
-                        if level != depth // 3:
-                            level = depth // 3
-                            _find_steps(
-                                states,
-                                step_keys,
-                                cython.cast(cython.ulonglong, node >> (depth % 3)) * M_NODE + 1,
-                                flag_bits,
-                                step_bits,
-                                slots,
-                            )
-                        channel = tree[node, 1]
-                        threshold = tree[node, 2]
-                        for j in range(16, 24):
-                            inputs[j] = 0
-                        inputs[FIRST_EXTRA] = 256
-                        i = palette[w, channel]
-                        j = palette[n, channel]
-                        value = palette[ne, channel]
-                        left = ((2 * i + j + value) >> 2) - threshold
-                        inputs[FIRST_EXTRA + 1] = _clamp(
-                            (_clamp(i + j - palette[nw, channel], 0, 255) - threshold) * 16, -1000, 1000
-                        )
-                        inputs[FIRST_EXTRA + 2] = _clamp(left * 16, -1000, 1000)
-                        inputs[FIRST_EXTRA + 3] = _clamp(
-                            (_clamp(i + value - j, 0, 255) - threshold) * 16, -1000, 1000
-                        )
-                        inputs[FIRST_EXTRA + 4] = _clamp(
-                            (_clamp(2 * j - palette[nn, channel], 0, 255) - threshold) * 16, -1000, 1000
-                        )
-                        inputs[FIRST_EXTRA + 5] = _clamp(
-                            (_clamp(2 * i - palette[ww, channel], 0, 255) - threshold) * 16, -1000, 1000
-                        )
-                        for k in range(2):
-                            agree[k] = -1
-                            if predicted[k] >= 0:
-                                # Its path, as far as this node and one step further.
-                                value = paths[predicted[k]]
-                                shift = index_bits - 2 - depth + (value >> index_bits)
-                                if shift >= 0 and value >> (shift + 1) == node:
-                                    agree[k] = value >> shift & 1
-                                    counters[k] = MATCH_COUNTERS + ((k * MATCH_LEVELS + levels[k]) * 3 + 2)
-                                    value = stretch[maps[counters[k]] >> 4]
-                                    inputs[FIRST_EXTRA + 6 + k] = value if agree[k] else -value
-                        vectors[0] = STEP_A + depth * 4
-                        vectors[1] = STEP_B + min(node, 1023)
-                        vectors[2] = STEP_C + depth * 81 + differences
-                        if not decoding:
-                            step = (path >> (path_length - 1 - depth)) & 1
-                        value = (_clamp(left, -128, 127) + 128) >> 3
-                        step = _code_decision(
-                            step,
-                            STEP,
-                            STEP + depth,
-                            (1 << (depth % 3)) | (node & ((1 << (depth % 3)) - 1)),
-                            node * M_W + value * M_N,
-                            node * M_W + w * M_NW,
-                            inputs,
-                            slots,
-                            vectors,
-                            registers,
-                            payload,
-                            states,
-                            next_states,
-                            squash,
-                            stretch,
-                            maps,
-                            weights,
-                            decoding,
-                        )
-                        for k in range(2):
-                            if agree[k] >= 0:
-                                maps[counters[k]] = maps[counters[k]] + (
-                                    ((65535 if agree[k] == step else 0) - maps[counters[k]]) >> 6
-                                )
-                    node = 2 * node + step
-                    depth += 1
-                index = tree[node, 0]
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _is_inside(self, x: cython.Py_ssize_t, y: cython.Py_ssize_t) -> cython.bint:
+        """Return whether no neighbour lies beyond the border."""
+        return 6 <= x < self.width - 5 and y >= 2
 
-            if decoding:
-                indices[here] = index
-            if index != n:
-                unchanged[x] = 0
-                broken = 0
-            elif unchanged[x] < 255:
-                unchanged[x] += 1
-            for k in range(2):
-                if predicted[k] == index:
-                    registers[MATCH + 2 * k] += 1
-                    registers[MATCH + 2 * k + 1] = min(registers[MATCH + 2 * k + 1] + 1, 65535)
-                else:
-                    # What followed on the same surroundings before is a match if it was the same.
-                    registers[MATCH + 2 * k] = candidates[k] + 1
-                    registers[MATCH + 2 * k + 1] = candidates[k] > 0 and indices[candidates[k]] == index
-            x += 1
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _look_near(self, x: cython.Py_ssize_t, y: cython.Py_ssize_t) -> cython.void:
+        """Find the neighbours that tell whether a run may begin."""
+        at: cython.Py_ssize_t = y * self.width + x
+        if self._is_inside(x, y):
+            self.w = self.indices[at - 1]
+            self.ww = self.indices[at - 2]
+            at -= self.width
+            self.n = self.indices[at]
+            self.nw = self.indices[at - 1]
+            self.nww = self.indices[at - 2]
+        else:
+            self.w = self._at(x - 1, y)
+            self.ww = self._at(x - 2, y)
+            self.n = self._at(x, y - 1)
+            self.nw = self._at(x - 1, y - 1)
+            self.nww = self._at(x - 2, y - 1)
 
-
-def code_rows(
-    indices: cython.ushort[::1],
-    payload: cython.uchar[::1],
-    width: cython.Py_ssize_t,
-    first_row: cython.Py_ssize_t,
-    stop_row: cython.Py_ssize_t,
-    flag_bits: cython.int,
-    step_bits: cython.int,
-    match_bits: cython.int,
-    registers: cython.longlong[::1],
-    states: cython.uchar[::1],
-    next_states: cython.const[cython.uchar][::1],
-    squash: cython.const[cython.ushort][::1],
-    stretch: cython.const[cython.short][::1],
-    maps: cython.ushort[::1],
-    weights: cython.short[::1],
-    matches: cython.uint[::1],
-    unchanged: cython.uchar[::1],
-    palette: cython.const[cython.uchar][:, ::1],
-    tree: cython.const[cython.int][:, ::1],
-    paths: cython.const[cython.int][::1],
-    decoding: cython.bint,
-) -> None:
-    with cython.nogil:
-        _code_rows(
-            indices,
-            payload,
-            width,
-            first_row,
-            stop_row,
-            flag_bits,
-            step_bits,
-            match_bits,
-            registers,
-            states,
-            next_states,
-            squash,
-            stretch,
-            maps,
-            weights,
-            matches,
-            unchanged,
-            palette,
-            tree,
-            paths,
-            decoding,
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _look_far(self, x: cython.Py_ssize_t, y: cython.Py_ssize_t) -> cython.void:
+        """Find the other neighbours, and what to conclude of them."""
+        at: cython.Py_ssize_t = y * self.width + x
+        if self._is_inside(x, y):
+            self.www = self.indices[at - 3]
+            self.w4 = self.indices[at - 4]
+            self.w5 = self.indices[at - 5]
+            self.w6 = self.indices[at - 6]
+            at -= self.width
+            self.nwww = self.indices[at - 3]
+            self.ne = self.indices[at + 1]
+            self.nee = self.indices[at + 2]
+            self.neee = self.indices[at + 3]
+            self.ne4 = self.indices[at + 4]
+            self.ne5 = self.indices[at + 5]
+            at -= self.width
+            self.nnww = self.indices[at - 2]
+            self.nnw = self.indices[at - 1]
+            self.nn = self.indices[at]
+            self.nne = self.indices[at + 1]
+            self.nnee = self.indices[at + 2]
+        else:
+            self.www = self._at(x - 3, y)
+            self.w4 = self._at(x - 4, y)
+            self.w5 = self._at(x - 5, y)
+            self.w6 = self._at(x - 6, y)
+            self.nwww = self._at(x - 3, y - 1)
+            self.ne = self._at(x + 1, y - 1)
+            self.nee = self._at(x + 2, y - 1)
+            self.neee = self._at(x + 3, y - 1)
+            self.ne4 = self._at(x + 4, y - 1)
+            self.ne5 = self._at(x + 5, y - 1)
+            self.nnww = self._at(x - 2, y - 2)
+            self.nnw = self._at(x - 1, y - 2)
+            self.nn = self._at(x, y - 2)
+            self.nne = self._at(x + 1, y - 2)
+            self.nnee = self._at(x + 2, y - 2)
+        self.hash_8 = (
+            self.w * M_W
+            + self.n * M_N
+            + self.nw * M_NW
+            + self.ne * M_NE
+            + self.ww * M_WW
+            + self.nn * M_NN
+            + self.nee * M_NEE
+            + self.nne * M_NNE
         )
+        self.hash_12 = (
+            self.hash_8 + self.nww * M_NWW + self.nnw * M_NNW + self.www * M_WWW + self.neee * M_NEEE
+        )
+        self.hash_20 = (
+            self.hash_12
+            + self.w4 * M_W4
+            + self.w5 * M_W5
+            + self.w6 * M_W6
+            + self.ne4 * M_NE4
+            + self.ne5 * M_NE5
+            + self.nwww * M_NWWW
+            + self.nnee * M_NNEE
+            + self.nnww * M_NNWW
+        )
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _likeness(self, neighbor: cython.int) -> cython.int:
+        """Return 0 for what equals N, 1 for what equals W, else 2."""
+        return 0 if neighbor == self.n else 1 if neighbor == self.w else 2
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _find_matches(self, here: cython.Py_ssize_t) -> cython.void:
+        """Find what the matches foretell, and where they could go on; remember this pixel for others."""
+        k: cython.int
+        at: cython.Py_ssize_t
+        for k in range(2):
+            at = cython.cast(
+                cython.Py_ssize_t, _hash(self.hash_12 if k else self.hash_20) >> (32 - self.match_bits)
+            )
+            at += k << self.match_bits
+            self.candidates[k] = self.matches[at]
+            self.matches[at] = cython.cast(cython.uint, here)
+            self.predicted[k] = -1
+            if self.match_length[k]:
+                self.predicted[k] = self.indices[self.match_at[k]]
+            self.levels[k] = _level(self.match_length[k])
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _follow_matches(self, index: cython.int) -> cython.void:
+        """Go on with the matches that were right; begin anew with what would have been."""
+        k: cython.int
+        for k in range(2):
+            if self.predicted[k] == index:
+                self.match_at[k] += 1
+                self.match_length[k] = min(self.match_length[k] + 1, 65535)
+            else:
+                # What followed on the same surroundings before is a match if it was the same.
+                self.match_at[k] = self.candidates[k] + 1
+                self.match_length[k] = self.candidates[k] > 0 and self.indices[self.candidates[k]] == index
+
+    # ------------------------------ Runs
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _code_run(self, x: cython.Py_ssize_t, y: cython.Py_ssize_t) -> cython.int:
+        """Code whether pixels repeat those above them; return how many, 0 if there is no run."""
+        here: cython.Py_ssize_t = y * self.width + x
+        above: cython.Py_ssize_t = here - self.width
+        match: cython.Py_ssize_t
+        j: cython.int
+        value: cython.int
+        length: cython.int = 0
+        least: cython.int = 255
+        most: cython.int = cython.cast(cython.int, min(LONGEST_RUN, self.width - x))
+        same: cython.int = 1
+        left: cython.int = 0
+        foretold: cython.int = 0
+        decision: cython.int = 0
+        while length < most and self.indices[above + length] == self.indices[above - self.width + length]:
+            length += 1
+        if length < most:
+            length -= 2
+        if length < SHORTEST_RUN - 2:
+            return 0
+        most = 0
+        for j in range(length):
+            value = self.unchanged[x + j]
+            least = min(least, value)
+            most = max(most, value)
+            if self.indices[above + j] != self.w:
+                same = 0
+        while left < 32 and left < x and self.indices[here - 1 - left] == self.w:
+            left += 1
+        # Does the long match foretell the same? 0: there is none; 1: it does; 2: it does not.
+        match = self.match_at[0]
+        if self.match_length[0] > 0:
+            foretold = 1
+            if match + length > here:
+                foretold = 2
+            else:
+                for j in range(length):
+                    if self.indices[match + j] != self.indices[above + j]:
+                        foretold = 2
+                        break
+        self._predict_run(x, y, length, least, most, same, left, foretold)
+        if not self.decoding:
+            for j in range(length):
+                if self.indices[here + j] != self.indices[above + j]:
+                    decision = 1
+                    break
+        if self._code_decision(decision):
+            self.broken = 1
+            return 0
+        for j in range(length):
+            self.indices[here + j] = self.indices[above + j]
+            if self.unchanged[x + j] < 255:
+                self.unchanged[x + j] += 1
+        self.match_length[0] = min(self.match_length[0] + length, 65535) if foretold == 1 else 0
+        self.match_at[0] = match + length
+        self.match_length[1] = 0
+        return length
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _predict_run(
+        self,
+        x: cython.Py_ssize_t,
+        y: cython.Py_ssize_t,
+        length: cython.int,
+        least: cython.int,
+        most: cython.int,
+        same: cython.int,
+        left: cython.int,
+        foretold: cython.int,
+    ) -> cython.int:
+        """Return the probability that a run does not hold."""
+        j: cython.int
+        level: cython.int = _level(self.match_length[0])
+        shape: cython.int = 0 if length < 8 else 1 if length < 16 else 2 if length < 32 else 3
+        age: cython.int = min(least, 40)
+        after: cython.int = self._at(x + length, y - 1)
+        next_after: cython.int = self._at(x + length + 1, y - 1)
+        key: cython.ulonglong = cython.cast(cython.ulonglong, 1 + shape * 9 + foretold * 3 + same) * M_NODE
+        key += cython.cast(cython.ulonglong, RUN) * M_BROKEN
+        self.keys[0] = key + cython.cast(cython.ulonglong, (x >> 3)) * M_W
+        self.keys[1] = key + self.w * M_W + age * M_N
+        self.keys[2] = key + least * M_W
+        self.keys[3] = key + left * M_W + age * M_N
+        self.keys[4] = key + self.w * M_W + least * M_N
+        self.keys[5] = key + level * M_W
+        self.keys[6] = key + most * M_W
+        self.keys[7] = key + next_after * M_W + after * M_N + age * M_NW
+        self._find_flags()
+        for j in range(16, 24):
+            self.inputs[j] = 0
+        self.inputs[FIRST_EXTRA] = 256
+        self.inputs[FIRST_EXTRA + 1] = 32 * level if foretold == 1 else -32 * level if foretold == 2 else 0
+        self.vectors[0] = RUN_A + age * 4
+        self.vectors[1] = RUN_B + (self.w & 255)
+        self.vectors[2] = RUN_C + left
+        return self._predict(
+            RUN, RUN, 0, self.w * M_W + shape * M_KIND, age * M_W + (shape * 3 + foretold) * M_KIND
+        )
+
+    # ------------------------------ Pixels
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _code_pixel(self, x: cython.Py_ssize_t, y: cython.Py_ssize_t) -> cython.void:
+        """Code an index: two flags, and if none is set the way down the tree."""
+        here: cython.Py_ssize_t = y * self.width + x
+        index: cython.int
+        self._find_matches(here)
+        self._set_flag_contexts()
+        index = 0 if self.decoding else self.indices[here]
+        if self._code_flag(0, self.n, index):
+            index = self.n
+        elif self.w != self.n and self.n_colors > 2 and self._code_flag(1, self.w, index):
+            index = self.w
+        else:
+            self._set_step_contexts()
+            index = self._code_steps(index)
+        self.indices[here] = index
+        if index != self.n:
+            self.unchanged[x] = 0
+            self.broken = 0
+        elif self.unchanged[x] < 255:
+            self.unchanged[x] += 1
+        self._follow_matches(index)
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _set_flag_contexts(self) -> cython.void:
+        """Find the states of the flags' contexts."""
+        pattern: cython.ulonglong
+        key: cython.ulonglong = self.broken * M_BROKEN
+        self.texture = self._likeness(self.nw) * 27 + self._likeness(self.ne) * 9
+        self.texture += self._likeness(self.ww) * 3 + self._likeness(self.nn)
+        self.texture = self.texture * 2 + (self.w == self.n)
+        self.near = (self.texture * 3 + self._likeness(self.nne)) * 3 + self._likeness(self.nww)
+        self.near = self.near * 3 + self._likeness(self.nee)
+        pattern = (self.near * 3 + self._likeness(self.www)) * 3 + self._likeness(self.nnw)
+        pattern = pattern * 3 + self._likeness(self.neee)
+        self.keys[0] = key + self.near * M_KIND
+        self.keys[1] = key + self.hash_12
+        self.keys[2] = key + self.hash_8
+        self.keys[3] = key + self.n * M_N + self.ne * M_NE + self.nee * M_NEE
+        self.keys[4] = key + self.w * M_W + self.n * M_N + self.ww * M_WW
+        self.keys[5] = (
+            key + self.w * M_W + self.n * M_N + (self.predicted[0] + 1) * M_NN + self.levels[0] * M_NODE
+        )
+        self.keys[6] = key + self.n * M_N + (self.predicted[1] + 1) * M_NN + self.levels[1] * M_NODE
+        self.keys[7] = key + pattern * M_KIND
+        self._find_flags()
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _predict_flag(self, flag: cython.int, candidate: cython.int) -> cython.int:
+        """Return the probability that a pixel has the index of N (flag 0) or of W (flag 1)."""
+        j: cython.int
+        k: cython.int
+        for j in range(16, 24):
+            self.inputs[j] = 0
+        self.inputs[FIRST_EXTRA] = 256
+        for k in range(2):
+            self.agree[k] = 0 if self.predicted[k] < 0 else 1 if self.predicted[k] == candidate else 2
+            self.counters[k] = MATCH_COUNTERS + (k * MATCH_LEVELS + self.levels[k]) * 3 + flag
+            j = self.maps[self.counters[k]]
+            if self.agree[k] == 1:
+                self.inputs[FIRST_EXTRA + 1 + 2 * k] = self.stretch[j >> 4]
+                self.inputs[FIRST_EXTRA + 2 + 2 * k] = (j - 32768) >> 4
+            elif self.agree[k] == 2:
+                self.inputs[FIRST_EXTRA + 1 + 2 * k] = -self.stretch[j >> 4]
+        self.vectors[0] = FLAG_A + ((flag * MATCH_LEVELS + self.levels[0]) * 3 + self.agree[0]) * 4
+        self.vectors[1] = FLAG_B + flag * 256 + (candidate & 255)
+        self.vectors[2] = FLAG_C + flag * 162 + self.texture
+        return self._predict(
+            flag,
+            flag,
+            flag,
+            self.w * M_W + self.n * M_N + (flag + 4) * M_KIND,
+            self.near * M_W + (flag + 4) * M_KIND,
+        )
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _code_flag(self, flag: cython.int, candidate: cython.int, index: cython.int) -> cython.int:
+        """Code whether the index is the candidate; return it."""
+        k: cython.int
+        decision: cython.int
+        self._predict_flag(flag, candidate)
+        decision = self._code_decision(index == candidate)
+        for k in range(2):
+            if self.agree[k] == 1:
+                self._count(self.counters[k], decision)
+            elif self.agree[k] == 2 and decision:
+                self._count(self.counters[k], 0)
+        return decision
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _count(self, counter: cython.int, was_right: cython.int) -> cython.void:
+        """Let a match counter learn."""
+        self.maps[counter] += ((65535 if was_right else 0) - self.maps[counter]) >> 6
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _set_step_contexts(self) -> cython.void:
+        """Set the keys of the steps; where their states lie depends on the node, too."""
+        two: cython.ulonglong = self.w * M_W + self.n * M_N
+        self.differences = _difference(self.palette, self.w, self.nw) * 3
+        self.differences = (self.differences + _difference(self.palette, self.n, self.nw)) * 3
+        self.differences = (self.differences + _difference(self.palette, self.n, self.ne)) * 3
+        self.differences += _difference(self.palette, self.w, self.ww)
+        self.keys[0] = 0
+        self.keys[1] = self.hash_12
+        self.keys[2] = two
+        self.keys[3] = self.n * M_N + self.ne * M_NE + self.nee * M_NEE
+        self.keys[4] = two + self.ww * M_WW
+        self.keys[5] = self.w * M_W + (self.predicted[0] + 1) * M_NN + self.levels[0] * M_NODE
+        self.keys[6] = self.n * M_N + (self.predicted[1] + 1) * M_NN + self.levels[1] * M_NODE
+        self.keys[7] = two + self.nw * M_NW + self.ne * M_NE
+        # Of no node.
+        self.salt = 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _code_steps(self, index: cython.int) -> cython.int:
+        """Code the way down the tree, from which N and W are taken away; return the index."""
+        k: cython.int
+        node: cython.int = 1
+        depth: cython.int = 0
+        step: cython.int
+        # With two colours, W may be the one that N is not.
+        candidate: cython.int = self.n if self.n_colors == 2 else self.w
+        path: cython.int = 0 if self.decoding else self.paths[index]
+        path_length: cython.int = self.index_bits - 1 + (path >> self.index_bits)
+        while self.tree[node, 0] < 0:
+            step = _forced(self.tree, node, self.n, candidate)
+            if step < 0:
+                self._find_steps(node, depth)
+                self._predict_step(node, depth)
+                step = 0 if self.decoding else path >> (path_length - 1 - depth) & 1
+                step = self._code_decision(step)
+                for k in range(2):
+                    if self.agree[k] >= 0:
+                        self._count(self.counters[k], self.agree[k] == step)
+            node = 2 * node + step
+            depth += 1
+        return self.tree[node, 0]
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _predict_step(self, node: cython.int, depth: cython.int) -> cython.int:
+        """Return the probability that the way goes to the second child of a node."""
+        j: cython.int
+        k: cython.int
+        shift: cython.int
+        value: cython.int
+        channel: cython.int = self.tree[node, 1]
+        threshold: cython.int = self.tree[node, 2]
+        w: cython.int = self.palette[self.w, channel]
+        n: cython.int = self.palette[self.n, channel]
+        ne: cython.int = self.palette[self.ne, channel]
+        nw: cython.int = self.palette[self.nw, channel]
+        nn: cython.int = self.palette[self.nn, channel]
+        ww: cython.int = self.palette[self.ww, channel]
+        mean: cython.int = ((2 * w + n + ne) >> 2) - threshold
+        self.inputs[FIRST_EXTRA] = 256
+        self.inputs[FIRST_EXTRA + 1] = _clamp((_clamp(w + n - nw, 0, 255) - threshold) * 16, -1000, 1000)
+        self.inputs[FIRST_EXTRA + 2] = _clamp(mean * 16, -1000, 1000)
+        self.inputs[FIRST_EXTRA + 3] = _clamp((_clamp(w + ne - n, 0, 255) - threshold) * 16, -1000, 1000)
+        self.inputs[FIRST_EXTRA + 4] = _clamp((_clamp(2 * n - nn, 0, 255) - threshold) * 16, -1000, 1000)
+        self.inputs[FIRST_EXTRA + 5] = _clamp((_clamp(2 * w - ww, 0, 255) - threshold) * 16, -1000, 1000)
+        for k in range(2):
+            self.agree[k] = -1
+            self.inputs[FIRST_EXTRA + 6 + k] = 0
+            if self.predicted[k] >= 0:
+                # Its path, as far as this node and one step further.
+                value = self.paths[self.predicted[k]]
+                shift = self.index_bits - 2 - depth + (value >> self.index_bits)
+                if shift >= 0 and value >> (shift + 1) == node:
+                    self.agree[k] = value >> shift & 1
+                    self.counters[k] = MATCH_COUNTERS + (k * MATCH_LEVELS + self.levels[k]) * 3 + 2
+                    j = self.stretch[self.maps[self.counters[k]] >> 4]
+                    self.inputs[FIRST_EXTRA + 6 + k] = j if self.agree[k] else -j
+        self.vectors[0] = STEP_A + depth * 4
+        self.vectors[1] = STEP_B + min(node, 1023)
+        self.vectors[2] = STEP_C + depth * 81 + self.differences
+        value = (_clamp(mean, -128, 127) + 128) >> 3
+        return self._predict(
+            STEP,
+            STEP + depth,
+            (1 << (depth % 3)) | (node & ((1 << (depth % 3)) - 1)),
+            node * M_W + value * M_N,
+            node * M_W + self.w * M_NW,
+        )
+
+    # ------------------------------ Statistics
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _find_flags(self) -> cython.void:
+        """Find where the states of each context's flags lie; make room for those that are new."""
+        hashes = cython.declare(cython.ulonglong[8])
+        heads = cython.declare(cython.int[8])
+        i: cython.int
+        check: cython.int
+        at: cython.Py_ssize_t
+        other: cython.Py_ssize_t
+        # First all that may wait for memory, so that the waits overlap.
+        for i in range(8):
+            hashes[i] = _hash(self.keys[i] + i * M_KIND)
+            at = cython.cast(cython.Py_ssize_t, hashes[i] >> (32 - self.flag_bits)) * 4
+            self.slots[i] = at
+            heads[i] = self.states[at] | self.states[at + 1] << 8
+        for i in range(8):
+            check = cython.cast(cython.int, hashes[i] & 0xFFFF)
+            if check == 0:
+                check = 1
+            if heads[i] != check:
+                at = self.slots[i]
+                other = at ^ 4
+                if (self.states[other] | self.states[other + 1] << 8) == check:
+                    at = other
+                else:
+                    # The one of which less is known makes room.
+                    if self.states[other + 2] < self.states[at + 2]:
+                        at = other
+                    self.states[at] = check & 0xFF
+                    self.states[at + 1] = check >> 8
+                    self.states[at + 2] = 0
+                    self.states[at + 3] = 0
+                self.slots[i] = at
+            self.slots[i] += 2
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _find_steps(self, node: cython.int, depth: cython.int) -> cython.void:
+        """Find where the states of three levels begin, less one; make room for those that are new."""
+        hashes = cython.declare(cython.ulonglong[8])
+        heads = cython.declare(cython.int[8])
+        base: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, 4) << self.flag_bits
+        i: cython.int
+        j: cython.int
+        check: cython.int
+        at: cython.Py_ssize_t
+        other: cython.Py_ssize_t
+        salt: cython.ulonglong = cython.cast(cython.ulonglong, node >> (depth % 3)) * M_NODE + 1
+        if salt == self.salt:
+            return
+        self.salt = salt
+        for i in range(8):
+            hashes[i] = _hash(self.keys[i] + i * M_KIND + salt)
+            at = base + cython.cast(cython.Py_ssize_t, hashes[i] >> (32 - self.step_bits)) * 8
+            self.slots[i] = at
+            heads[i] = self.states[at]
+        for i in range(8):
+            check = cython.cast(cython.int, hashes[i] & 0xFF)
+            if check == 0:
+                check = 1
+            if heads[i] != check:
+                at = self.slots[i]
+                other = at ^ 8
+                if self.states[other] == check:
+                    at = other
+                else:
+                    if self.states[other + 1] < self.states[at + 1]:
+                        at = other
+                    self.states[at] = check
+                    for j in range(1, 8):
+                        self.states[at + j] = 0
+                self.slots[i] = at
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _predict(
+        self,
+        kind: cython.int,
+        final: cython.int,
+        slot: cython.int,
+        refinement_a: cython.ulonglong,
+        refinement_b: cython.ulonglong,
+    ) -> cython.int:
+        """Return the probability that a decision is 1, of 65536; nothing is learnt by that.
+
+        Of inputs, the extra ones are given, and of vectors the first without the contexts that are known.
+        """
+        i: cython.int
+        k: cython.int
+        state: cython.int
+        p: cython.int
+        known: cython.int = 0
+        seen: cython.int
+        self.slot = slot
+        for i in range(8):
+            state = self.states[self.slots[i] + slot]
+            self.places[i] = (kind * 8 + i) * 256 + state
+            p = self.maps[self.places[i]] >> 4
+            # Where nothing is known yet, a quarter; without a branch, which nobody could foretell.
+            seen = state > 0
+            self.inputs[2 * i] = self.stretch[p] >> (2 - 2 * seen)
+            self.inputs[2 * i + 1] = ((p - 2048) >> 1) * seen
+            known += seen & (0x0E >> i)
+        self.vectors[0] += known
+
+        # Three mixers, and one that mixes their outputs.
+        total: cython.int
+        at: cython.Py_ssize_t
+        mixed: cython.int = 0
+        self.final_at = FINAL + final * 3
+        for k in range(3):
+            at = cython.cast(cython.Py_ssize_t, self.vectors[k]) * 24
+            total = 0
+            for i in range(24):
+                total += self.inputs[i] * self.weights[at + i]
+            self.outputs[k] = _clamp(total >> 14, -2047, 2047)
+            self.squashed[k] = self.squash[self.outputs[k] + 2048]
+            mixed += self.outputs[k] * self.weights[self.final_at + k]
+        mixed = _clamp(mixed >> 14, -2047, 2047)
+        self.mixed_p = self.squash[mixed + 2048]
+
+        # Two refinements, interpolated between steps.
+        x: cython.int = (mixed + 2048) * (REFINEMENT_STEPS - 1)
+        part: cython.int = x & 4095
+        a: cython.int = REFINEMENT_A + cython.cast(cython.int, _hash(refinement_a) >> 20) * REFINEMENT_STEPS
+        b: cython.int = REFINEMENT_B + cython.cast(cython.int, _hash(refinement_b) >> 20) * REFINEMENT_STEPS
+        a += x >> 12
+        b += x >> 12
+        self.refined_at[0] = a + (part >> 11)
+        self.refined_at[1] = b + (part >> 11)
+        refined: cython.int = (self.maps[a] * (4096 - part) + self.maps[a + 1] * part) >> 12
+        refined += (self.maps[b] * (4096 - part) + self.maps[b + 1] * part) >> 12
+        self.probability = _clamp((2 * self.mixed_p + refined + 2) >> 2, 16, 65520)
+        return self.probability
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _code_decision(self, decision: cython.int) -> cython.int:
+        """Code the decision that was predicted last, and learn from it; return it.
+
+        When decoding, the decision that is given means nothing.
+        """
+        # The lower part of the interval, up to and including middle, stands for 1.
+        low: cython.ulonglong = self.low
+        high: cython.ulonglong = self.high
+        width: cython.ulonglong = high - low
+        middle: cython.ulonglong = low + (width >> 16) * self.probability
+        middle += ((width & 0xFFFF) * self.probability) >> 16
+        if self.decoding:
+            decision = self.window <= middle
+        if decision:
+            high = middle
+        else:
+            low = middle + 1
+        while (low ^ high) >> 24 == 0:
+            if self.decoding:
+                self.window = (self.window << 8) & LOW_32_BITS
+                if self.position + 4 < self.payload.shape[0]:
+                    self.window |= self.payload[self.position + 4]
+            elif self.position < self.payload.shape[0]:
+                self.payload[self.position] = high >> 24
+            self.position += 1
+            low = (low << 8) & LOW_32_BITS
+            high = ((high << 8) & LOW_32_BITS) | 0xFF
+        self.low = low
+        self.high = high
+        self._learn(decision)
+        return decision
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _learn(self, decision: cython.int) -> cython.void:
+        """Let all that made the last prediction learn what the decision was."""
+        i: cython.int
+        k: cython.int
+        at: cython.Py_ssize_t
+        total: cython.int
+        goal: cython.int = 65535 if decision else 0
+        error: cython.int = (goal - self.mixed_p) >> 4
+        # Fast at first, slower with every decision.
+        rate: cython.int = 20 + 9830400 // (65536 + self.decisions)
+        if self.decisions < 1 << 24:
+            self.decisions += 1
+        for k in range(2):
+            self._count(self.refined_at[k], decision)
+        for k in range(3):
+            total = self.weights[self.final_at + k] + ((self.outputs[k] * error * 6 + (1 << 17)) >> 18)
+            self.weights[self.final_at + k] = _clamp(total, -30000, 30000)
+        for k in range(3):
+            _train(
+                self.weights,
+                cython.cast(cython.Py_ssize_t, self.vectors[k]) * 24,
+                self.inputs,
+                cython.cast(
+                    cython.short,
+                    _clamp(((goal - self.squashed[k]) * rate) >> 8, -MOST_ERROR, MOST_ERROR),
+                ),
+            )
+        for i in range(8):
+            self.maps[self.places[i]] += (goal - self.maps[self.places[i]]) >> 7
+            at = self.slots[i] + self.slot
+            self.states[at] = self.next_states[decision * 256 + self.states[at]]
 
 
 def build_tree(

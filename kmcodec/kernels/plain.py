@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+_C = TypeVar("_C")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 compiled = False
@@ -45,6 +46,14 @@ def cfunc(function: _F) -> _F:
 
 
 inline = cfunc
+
+
+def cclass(class_: type[_C]) -> type[_C]:
+    """Return the class as it is."""
+    return class_
+
+
+final = cclass
 
 
 def exceptval(*, check: bool) -> Callable[[_F], _F]:
