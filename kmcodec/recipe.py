@@ -25,7 +25,11 @@ _OPTIONS = ("space", "dither")
 
 
 def build_recipe(
-    n_colors: int | str, options: Mapping[str, Any], *, max_bytes: int | None = None
+    n_colors: int | str,
+    options: Mapping[str, Any],
+    *,
+    max_bytes: int | None = None,
+    lossy: float | None = None,
 ) -> dict[str, Any]:
     """Return what was asked of kmcodec.quantize, ready for JSON.
 
@@ -36,6 +40,7 @@ def build_recipe(
     options : mapping
         Options of kmcodec.quantize; the defaults of others are filled in.
     max_bytes : int, optional
+    lossy : float, optional
         As for kmcodec.encode.
     """
     defaults = inspect.signature(quantize).parameters
@@ -54,6 +59,8 @@ def build_recipe(
             recipe["keep"] = _list_colors("keep", chosen["keep"])
     if max_bytes is not None:
         recipe["max_bytes"] = int(max_bytes)
+    if lossy is not None:
+        recipe["lossy"] = float(lossy)
     recipe.update((name, chosen[name]) for name in _OPTIONS)
     if chosen["dither"] != "none":
         recipe["dither_strength"] = float(chosen["dither_strength"])

@@ -88,6 +88,99 @@ def build_tree(palette: NDArray[np.uint8]) -> Tree:
     return Tree(rgba, nodes, paths)
 
 
+class Trade(NamedTuple):
+    """Say what other indices pixels may have, and at what price.
+
+    Attributes
+    ----------
+    per_bit : int
+        Squared error, in units of the points, that a bit is worth; 1..2**40.
+    points : ndarray, shape (n, 4), int16
+        Of the picture's colours. Squared distances between points and entries are below 2**31.
+    entries : ndarray, shape (K, 4), int16
+        Points of the palette.
+    prices : ndarray, shape (K,), int64
+        1/256 bits that each index is taken to cost at most, where it is the nearest.
+    """
+
+    per_bit: int
+    points: NDArray[np.int16]
+    entries: NDArray[np.int16]
+    prices: NDArray[np.int64]
+
+
+def meter(indices: Indices, tree: Tree) -> NDArray[np.int64]:
+    """Return what the pixels of each index cost in all, shape (K,), int64, in 1/256 bits; as for encode."""
+    coder = _Strip(_widen(indices), np.empty(0, np.uint8), indices.shape[1], tree, window=-1)
+    totals = np.zeros(len(tree.palette), np.int64)
+    coder.set_meter(totals)
+    coder.finish()
+    return totals
+
+
+def choose_indices(indices: Indices, colors: NDArray[np.int32], tree: Tree, trade: Trade) -> Indices:
+    """Choose for each pixel of a strip the index whose error and cost come to least.
+
+    The cost is what the model makes it at that place, after all that was chosen before; and a guess of what
+    it makes those to come cost more.
+
+    Parameters
+    ----------
+    indices : ndarray, shape (rows, width), uint8 or uint16
+        Of the nearest entries. Not modified.
+    colors : ndarray, shape (rows, width), int32
+        For each pixel its row in the points.
+    tree : Tree
+    trade : Trade
+
+    Returns
+    -------
+    ndarray, of the shape and dtype of indices
+    """
+    wide = _widen(indices)
+    coder = _Strip(wide, np.empty(0, np.uint8), indices.shape[1], tree, window=-1)
+    coder.set_trade(np.ascontiguousarray(colors).reshape(-1), trade)
+    coder.finish()
+    chosen = empty_indices(indices.shape, len(tree.palette))
+    chosen[:] = wide.reshape(indices.shape)
+    return chosen
+
+
+def _widen(indices: Indices) -> NDArray[np.uint16]:
+    """Return a copy of indices as the kernel takes them."""
+    return indices.astype(np.uint16).reshape(-1)
+
+
+def _bound_nodes(tree: Tree, entries: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Return the least and the greatest coordinates of the entries below each node, shape (nodes, 8)."""
+    limits = np.iinfo(np.int16)
+    corners = np.empty((len(tree.nodes), 8), np.int16)
+    corners[:, :4], corners[:, 4:] = limits.max, limits.min
+    corners[tree.paths, :4] = corners[tree.paths, 4:] = entries
+    for first in [1 << depth for depth in reversed(range(len(tree.nodes).bit_length() - 2))]:
+        children = corners[2 * first : 4 * first].reshape(first, 2, 8)
+        level = corners[first : 2 * first]
+        np.minimum(level[:, :4], children[:, :, :4].min(axis=1), out=level[:, :4])
+        np.maximum(level[:, 4:], children[:, :, 4:].max(axis=1), out=level[:, 4:])
+    return corners
+
+
+@functools.cache
+def _make_costs() -> NDArray[np.uint16]:
+    """Return -256 log2(q / 4096) for q = 0, ..., 4095, rounded down; that of 0 is that of 1."""
+    # 31 bits, of which the first is set; squaring gives one bit of the logarithm after the other.
+    q = np.maximum(np.arange(4096, dtype=np.uint64), 1)
+    whole = np.array([int(value).bit_length() for value in q], np.uint64)
+    mantissa = q << (np.uint64(31) - whole)
+    logarithm = whole - np.uint64(1)
+    for _ in range(8):
+        mantissa = mantissa * mantissa >> np.uint64(30)
+        carry = mantissa >> np.uint64(31)
+        mantissa >>= carry
+        logarithm = 2 * logarithm + carry
+    return (12 * 256 - logarithm).astype(np.uint16)
+
+
 def encode(indices: Indices, tree: Tree) -> bytes:
     """Encode the indices of a strip.
 
@@ -101,16 +194,14 @@ def encode(indices: Indices, tree: Tree) -> bytes:
     -------
     bytes
     """
-    rows, width = indices.shape
-    wide = indices.astype(np.uint16).reshape(-1)
+    wide = _widen(indices)
     # Noise can take more than packed indices do; whatever it is, it takes no more than a wrong guess at each
     # decision, 12 bits.
     capacity = len(wide) * (len(tree.palette) - 1).bit_length() // 8 + 64
     while True:
         payload = np.empty(capacity, np.uint8)
-        coder = _Strip(wide, payload, width, tree, window=-1)
-        for _ in coder.run(rows):
-            pass
+        coder = _Strip(wide, payload, indices.shape[1], tree, window=-1)
+        coder.finish()
         low, position = coder.low, coder.position
         if position <= capacity:
             break
@@ -196,12 +287,15 @@ class _Strip:
         step_bits = min(max(size, 8), _MAX_STEP_BITS)
         match_bits = min(max(size - 3, 8), _MAX_MATCH_BITS)
         self._width = width
+        self._rows = len(indices) // width
+        self._tree = tree
         self._model = kernel.Model(
             indices,
             payload,
             width,
             *tree,
-            np.zeros((4 << flag_bits) + (8 << step_bits), np.uint8),
+            # The last eight stay zero.
+            np.zeros((4 << flag_bits) + (8 << step_bits) + 8, np.uint8),
             tables.maps.copy(),
             tables.weights.copy(),
             np.zeros(2 << match_bits, np.uint32),
@@ -214,6 +308,22 @@ class _Strip:
             match_bits,
             window,
         )
+
+    def set_trade(self, colors: NDArray[np.int32], trade: Trade) -> None:
+        """Choose indices, from now on."""
+        corners = _bound_nodes(self._tree, trade.entries)
+        self._model.set_trade(
+            trade.per_bit, colors, trade.points, trade.entries, corners, trade.prices, _make_costs()
+        )
+
+    def set_meter(self, totals: NDArray[np.int64]) -> None:
+        """Add up what indices cost, from now on."""
+        self._model.set_meter(totals, _make_costs())
+
+    def finish(self) -> None:
+        """Code all rows."""
+        for _ in self.run(self._rows):
+            pass
 
     def run(self, stop_row: int, step: int | None = None) -> Iterator[int]:
         """Code the rows before stop_row, step at a time; yield how many there are so far."""

@@ -79,6 +79,9 @@ M_BROKEN = cython.declare(cython.ulonglong, 0x5851F42D)
 # bits, without which they do not find the fast multiplication.
 MOST_ERROR = cython.declare(cython.int, 32767)
 
+# Bits that a pixel is guessed to cost where it ends a run.
+COST_OF_CHANGE = cython.declare(cython.int, 4)
+
 LONGEST_RUN = cython.declare(cython.int, 32)
 SHORTEST_RUN = cython.declare(cython.int, 8)
 
@@ -216,6 +219,16 @@ class Model:
     payload: cython.uchar[::1]
     width: cython.Py_ssize_t
     decoding: cython.bint
+    # Where indices are chosen by what they cost: the squared error that a bit is worth, 0 for not at all;
+    # each pixel's colour; points of the colours, of the palette, and the corners of those below each node;
+    # what each index costs at most; and what each probability does.
+    trade: cython.longlong
+    colors: cython.const[cython.int][::1]
+    points: cython.const[cython.short][:, ::1]
+    entries: cython.const[cython.short][:, ::1]
+    corners: cython.const[cython.short][:, ::1]
+    prices: cython.const[cython.longlong][::1]
+    costs: cython.const[cython.ushort][::1]
     # The palette.
     palette: cython.const[cython.uchar][:, ::1]
     tree: cython.const[cython.int][:, ::1]
@@ -293,6 +306,12 @@ class Model:
     mixed_p: cython.int
     probability: cython.int
     refined_at = cython.declare(cython.int[2])
+    # Where it is metered what indices cost: 1/256 bits of each, and of the pixel or the run at hand.
+    metering: cython.bint
+    totals: cython.longlong[::1]
+    spent: cython.longlong
+    # What the best choice so far comes to.
+    least_total: cython.longlong
 
     def __init__(
         self,
@@ -333,6 +352,9 @@ class Model:
         self.window = window if window >= 0 else 0
         self.low, self.high, self.position = 0, LOW_32_BITS, 0
         self.decisions = 0
+        self.trade = 0
+        self.metering = False
+        self.spent = 0
         self.broken = 0
         self.salt = 0
         self.n_colors = cython.cast(cython.int, palette.shape[0])
@@ -341,6 +363,49 @@ class Model:
             self.index_bits += 1
         self.match_length[0] = 0
         self.match_length[1] = 0
+
+    def set_trade(
+        self,
+        trade: cython.longlong,
+        colors: cython.const[cython.int][::1],
+        points: cython.const[cython.short][:, ::1],
+        entries: cython.const[cython.short][:, ::1],
+        corners: cython.const[cython.short][:, ::1],
+        prices: cython.const[cython.longlong][::1],
+        costs: cython.const[cython.ushort][::1],
+    ) -> None:
+        """From now on, choose indices, which begin as those of the nearest entries.
+
+        Parameters
+        ----------
+        trade : int
+            Squared error, in units of the points, that a bit is worth; above 0.
+        colors : shape (rows * width,), int32
+            For each pixel its row in points.
+        points : shape (n, 4), int16
+        entries : shape (K, 4), int16
+            Points of the palette.
+        corners : shape (nodes, 8), int16
+            Of all entries below each node of the tree the least coordinates, then the greatest.
+        prices : shape (K,), int64
+            1/256 bits that each index costs at most.
+        costs : shape (4096,), uint16
+            1/256 bits that a decision takes whose probability is so many 1/4096.
+        """
+        self.trade, self.colors, self.points = trade, colors, points
+        self.entries, self.corners, self.prices, self.costs = entries, corners, prices, costs
+
+    def set_meter(self, totals: cython.longlong[::1], costs: cython.const[cython.ushort][::1]) -> None:
+        """From now on, add up what the pixels of each index cost.
+
+        Parameters
+        ----------
+        totals : shape (K,), int64
+            In 1/256 bits; is added to.
+        costs
+            As for set_trade.
+        """
+        self.metering, self.totals, self.costs = True, totals, costs
 
     def get_low(self) -> int:
         """Return the lower end of the coder's interval."""
@@ -580,7 +645,9 @@ class Model:
                         foretold = 2
                         break
         self._predict_run(x, y, length, least, most, same, left, foretold)
-        if not self.decoding:
+        if self.trade:
+            decision = self._choose_to_break(here, length)
+        elif not self.decoding:
             for j in range(length):
                 if self.indices[here + j] != self.indices[above + j]:
                     decision = 1
@@ -653,6 +720,8 @@ class Model:
         self._find_matches(here)
         self._set_flag_contexts()
         index = 0 if self.decoding else self.indices[here]
+        if self.trade:
+            index = self._choose_index(here)
         if self._code_flag(0, self.n, index):
             index = self.n
         elif self.w != self.n and self.n_colors > 2 and self._code_flag(1, self.w, index):
@@ -667,6 +736,9 @@ class Model:
         elif self.unchanged[x] < 255:
             self.unchanged[x] += 1
         self._follow_matches(index)
+        if self.metering:
+            self.totals[index] += self.spent
+            self.spent = 0
 
     @cython.cfunc
     @cython.inline
@@ -848,6 +920,182 @@ class Model:
             node * M_W + self.w * M_NW,
         )
 
+    # ------------------------------ Choosing by cost
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _measure_error(self, here: cython.Py_ssize_t, index: cython.int) -> cython.longlong:
+        """Return 256 times the squared distance of a pixel to an entry."""
+        c: cython.int
+        difference: cython.int
+        error: cython.longlong = 0
+        color: cython.int = self.colors[here]
+        for c in range(4):
+            difference = self.points[color, c] - self.entries[index, c]
+            error += difference * difference
+        return error << 8
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _bound_error(self, here: cython.Py_ssize_t, node: cython.int) -> cython.longlong:
+        """Return what _measure_error gives at least for all entries below a node."""
+        c: cython.int
+        value: cython.int
+        difference: cython.int
+        error: cython.longlong = 0
+        color: cython.int = self.colors[here]
+        for c in range(4):
+            value = self.points[color, c]
+            difference = max(0, self.corners[node, c] - value, value - self.corners[node, 4 + c])
+            error += difference * difference
+        return error << 8
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _find_cost(self, probability: cython.int) -> cython.longlong:
+        """Return what a decision of a probability, of 65536, costs."""
+        return self.trade * self.costs[probability >> 4]
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _choose_to_break(self, here: cython.Py_ssize_t, length: cython.int) -> cython.int:
+        """Return whether a run that was predicted last is worth less than the error that it makes.
+
+        What its pixels cost by themselves is guessed: some bits for each that is another.
+        """
+        j: cython.int
+        above: cython.Py_ssize_t = here - self.width
+        gain: cython.longlong = self._find_cost(self.probability) - self._find_cost(65536 - self.probability)
+        loss: cython.longlong = 0
+        for j in range(length):
+            if self.indices[here + j] != self.indices[above + j]:
+                gain += self.trade * (COST_OF_CHANGE * 256)
+                loss += self._measure_error(here + j, self.indices[above + j])
+                loss -= self._measure_error(here + j, self.indices[here + j])
+        return loss > 0 and loss >= gain
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _find_aftermath(self, here: cython.Py_ssize_t, index: cython.int) -> cython.longlong:
+        """Return what an index is guessed to cost those pixels to come that have this one's nearest."""
+        nearest: cython.int = self.indices[here]
+        below: cython.Py_ssize_t = here + self.width
+        more: cython.int
+        if index == nearest or below + 1 >= self.indices.shape[0]:
+            return 0
+        more = (self.indices[here + 1] == nearest) - (self.indices[here + 1] == index)
+        more += (self.indices[below - 1] == nearest) - (self.indices[below - 1] == index)
+        more += (self.indices[below] == nearest) - (self.indices[below] == index)
+        more += (self.indices[below + 1] == nearest) - (self.indices[below + 1] == index)
+        return self.trade * 256 * max(0, more)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _choose_index(self, here: cython.Py_ssize_t) -> cython.int:
+        """Return the index whose error and cost come to least.
+
+        The flags' states are found before, and are still found afterwards.
+        """
+        flag_slots = cython.declare(cython.Py_ssize_t[8])
+        i: cython.int
+        p: cython.int
+        best: cython.int = self.indices[here]
+        error: cython.longlong = self._measure_error(here, best)
+        spent: cython.longlong
+        total: cython.longlong
+        # The nearest costs no more than it is worth: what is new here may not be new where it comes again.
+        self.least_total = error + self.trade * self.prices[best]
+        p = self._predict_flag(0, self.n)
+        total = self._measure_error(here, self.n) + self._find_cost(p) + self._find_aftermath(here, self.n)
+        if total < self.least_total:
+            self.least_total = total
+            best = self.n
+        spent = self._find_cost(65536 - p)
+        if error + spent >= self.least_total:
+            return best
+        if self.w != self.n and self.n_colors > 2:
+            p = self._predict_flag(1, self.w)
+            total = self._measure_error(here, self.w) + spent + self._find_cost(p)
+            total += self._find_aftermath(here, self.w)
+            if total < self.least_total:
+                self.least_total = total
+                best = self.w
+            spent += self._find_cost(65536 - p)
+            if error + spent >= self.least_total:
+                return best
+        for i in range(8):
+            flag_slots[i] = self.slots[i]
+        self._set_step_contexts()
+        i = self._search_tree(here, spent)
+        if i >= 0:
+            best = i
+        for i in range(8):
+            self.slots[i] = flag_slots[i]
+        return best
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _search_tree(self, here: cython.Py_ssize_t, spent: cython.longlong) -> cython.int:
+        """Return the index below the tree that comes to less than least_total, and to least; else -1."""
+        # Of nodes that are still to be looked at, of each level one at most but for the last.
+        nodes = cython.declare(cython.int[20])
+        depths = cython.declare(cython.int[20])
+        totals = cython.declare(cython.longlong[20])
+        top: cython.int = 1
+        best: cython.int = -1
+        node: cython.int
+        depth: cython.int
+        step: cython.int
+        leaf: cython.int
+        p: cython.int
+        total: cython.longlong
+        candidate: cython.int = self.n if self.n_colors == 2 else self.w
+        nodes[0] = 1
+        depths[0] = 0
+        totals[0] = spent
+        while top:
+            top -= 1
+            node = nodes[top]
+            depth = depths[top]
+            total = totals[top]
+            if total + self._bound_error(here, node) >= self.least_total:
+                continue
+            leaf = self.tree[node, 0]
+            if leaf >= 0:
+                if leaf not in (self.n, candidate):
+                    total += self._measure_error(here, leaf) + self._find_aftermath(here, leaf)
+                    if total < self.least_total:
+                        self.least_total = total
+                        best = leaf
+                continue
+            step = _forced(self.tree, node, self.n, candidate)
+            if step < 0:
+                self._look_up_steps(node, depth)
+                p = self._predict_step(node, depth)
+                # The likelier child is looked at first.
+                step = p >= 32768
+                nodes[top] = 2 * node + 1 - step
+                depths[top] = depth + 1
+                totals[top] = total + self._find_cost(65536 - p if step else p)
+                top += 1
+                total += self._find_cost(p if step else 65536 - p)
+            nodes[top] = 2 * node + step
+            depths[top] = depth + 1
+            totals[top] = total
+            top += 1
+        return best
+
     # ------------------------------ Statistics
 
     @cython.cfunc
@@ -925,6 +1173,33 @@ class Model:
                     for j in range(1, 8):
                         self.states[at + j] = 0
                 self.slots[i] = at
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _look_up_steps(self, node: cython.int, depth: cython.int) -> cython.void:
+        """Find states as _find_steps does, but make room for none: those that are new are zero."""
+        i: cython.int
+        check: cython.int
+        hashed: cython.ulonglong
+        at: cython.Py_ssize_t
+        base: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, 4) << self.flag_bits
+        salt: cython.ulonglong = cython.cast(cython.ulonglong, node >> (depth % 3)) * M_NODE + 1
+        if salt == self.salt:
+            return
+        self.salt = salt
+        for i in range(8):
+            hashed = _hash(self.keys[i] + i * M_KIND + salt)
+            at = base + cython.cast(cython.Py_ssize_t, hashed >> (32 - self.step_bits)) * 8
+            check = cython.cast(cython.int, hashed & 0xFF)
+            if check == 0:
+                check = 1
+            if self.states[at] != check:
+                at ^= 8
+                if self.states[at] != check:
+                    # Behind all others are eight that nobody learns with.
+                    at = self.states.shape[0] - 8
+            self.slots[i] = at
 
     @cython.cfunc
     @cython.nogil
@@ -1021,6 +1296,8 @@ class Model:
             high = ((high << 8) & LOW_32_BITS) | 0xFF
         self.low = low
         self.high = high
+        if self.metering:
+            self.spent += self.costs[(self.probability if decision else 65536 - self.probability) >> 4]
         self._learn(decision)
         return decision
 

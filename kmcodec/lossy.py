@@ -1,0 +1,323 @@
+"""Fewer bytes for some error, with context coding: indices chosen by what they cost, and by what they spoil.
+
+Owns the choice between the ways to save bytes: fewer colours, or other colours where they cost less. The
+latter is entropy-constrained assignment, of which the model of context coding says the cost.
+
+Source: P. A. Chou, T. Lookabaugh and R. M. Gray, "Entropy-constrained vector quantization", IEEE Trans.
+Acoustics, Speech, and Signal Processing 37(1), 1989; here with the conditional, adaptive probabilities of the
+coder, pixel by pixel, and with the palette re-estimated afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmcodec.checks import check_integer
+from kmcodec.coding import context
+from kmcodec.container.writer import plan_header, write_image
+from kmcodec.errors import TargetError
+from kmcodec.image import IndexedImage, Section, drop_opaque_alpha, to_indices
+from kmcodec.quantize.colorspace import sort_palette
+from kmcodec.quantize.grouping import divide_rounded
+from kmcodec.quantize.histogram import count_picture, look_up
+from kmcodec.quantize.options import Request, check_options
+from kmcodec.quantize.palette import choose_palette
+from kmcodec.threads import Workers
+
+# An index is taken to cost so many times its average at most: where something new comes, its first pixels
+# are dear, and to avoid them is to pay for the next ones. Without that limit photographs lose a few percent,
+# and pictures that repeat themselves all that could be gained.
+_MOST_PRICE = 5
+
+#: The most that a bit can be worth: more than what any colour is away from any other.
+MAX_LOSSY = 10**6
+
+# What a bit can be worth, where a size decides: powers of the eighth root of two, from 1 on.
+_WORTHS = 160
+
+# Files that are made side by side.
+_PROBES = 3
+
+# By effort: whether to try fewer colours, too; and binary logarithms of by how much less a bit is taken to be
+# worth. Of what one pixel saves, the next ones lose a part: between half and three quarters in photographs.
+_TRIES = {"fast": (False, (1,)), "default": (True, (1, 2)), "best": (True, (1, 2, 3))}
+
+# Pixels of which the sums are taken at a time.
+_SUMMED_PIXELS = 1 << 20
+
+
+class _Result(NamedTuple):
+    """Hold a file, and the sum over its pixels of the squared distances, in units of the points."""
+
+    file: bytes
+    error: int
+
+
+def check_lossy(lossy: Any, coding: str, max_bytes: Any) -> None:
+    """Raise TypeError or ValueError unless lossy can be asked for."""
+    if lossy is None:
+        return
+    if isinstance(lossy, bool) or not isinstance(lossy, (int, float, np.integer, np.floating)):
+        raise TypeError(f"lossy must be a number, not {type(lossy).__name__}")
+    if not 0 <= lossy <= MAX_LOSSY:
+        raise ValueError(f"lossy must be in 0..{MAX_LOSSY}, found {lossy!r}")
+    if coding != "context":
+        raise ValueError(f"lossy goes with coding='context', found {coding!r}")
+    if max_bytes is not None:
+        raise ValueError("lossy does not go with max_bytes, which chooses it")
+
+
+def encode_lossy(
+    pixels: NDArray[np.uint8],
+    n_colors: int | Literal["auto"],
+    options: Mapping[str, Any],
+    lossy: float | None,
+    max_bytes: int | None,
+    *,
+    strip_rows: int | None,
+    sections: tuple[Section, ...],
+) -> bytes:
+    """Encode a picture with context coding: at what a bit is worth, or into a file of a size.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width, 3 or 4), uint8
+    n_colors : int
+        K at most.
+    options : mapping
+        Options of kmcodec.quantize; dither must be "none".
+    lossy : float or None
+        Squared error, summed over the channels in steps of 1/255 of their range, that a bit is worth. Error
+        and bits, at that, come to least.
+    max_bytes : int or None
+        Size of the whole file at most, at least 1, where lossy is None. The error is the least that fits.
+    strip_rows : int or None
+    sections : tuple of Section
+        As for KmqWriter.
+
+    Returns
+    -------
+    bytes
+        A .kmq file.
+
+    Raises
+    ------
+    TargetError
+        If no file is so small.
+    TypeError, ValueError
+        If an argument has the wrong type, or is out of range.
+    """
+    with Workers(options.get("threads")) as workers:
+        picture = _Picture(pixels, n_colors, options, strip_rows, sections, workers)
+        if lossy is not None:
+            return _encode_at_rate(picture, picture.scale(lossy), options.get("effort", "default"))
+        return _encode_to_size(picture, check_integer("max_bytes", max_bytes, 1))
+
+
+def _encode_at_rate(picture: _Picture, per_bit: int, effort: str) -> bytes:
+    def weigh(result: _Result) -> int:
+        return result.error + 8 * per_bit * len(result.file)
+
+    most = picture.most_colors
+    best, best_k = picture.store([(most, 0)])[0], most
+    fewer = picture.list_fewer_colors()
+    for start in range(0, len(fewer) if per_bit else 0, _PROBES):
+        counts = fewer[start : start + _PROBES]
+        for k, result in zip(counts, picture.store([(k, 0) for k in counts]), strict=True):
+            if weigh(result) < weigh(best):
+                best, best_k = result, k
+        if best_k not in counts:
+            break
+    many, shares = _TRIES[effort]
+    counts = sorted({most, best_k, min(2 * best_k, most)} if many else {most})
+    tries = [(k, per_bit >> share) for k in counts for share in shares if per_bit >> share]
+    return min([best, *picture.store(tries)], key=weigh).file
+
+
+def _encode_to_size(picture: _Picture, max_bytes: int) -> bytes:
+    fitting = picture.store([(picture.most_colors, 0)])
+    if len(fitting[0].file) > max_bytes:
+        # Of numbers of colours the largest, and of what a bit is worth the least.
+        fewer = range(picture.most_colors - 1, picture.least_colors - 1, -1)
+        worths = [picture.scale(2 ** (step / 8)) for step in range(_WORTHS)]
+        fitting = _find_first(picture, [(k, 0) for k in fewer], max_bytes)
+        fitting += _find_first(picture, [(picture.most_colors, worth) for worth in worths], max_bytes)
+    if not fitting:
+        k = picture.least_colors
+        words = "1 colour" if k == 1 else f"{k} colours"
+        least = len(picture.store([(k, 0)])[0].file)
+        raise TargetError(f"{max_bytes} bytes are out of reach: with {words} the file takes {least}")
+    return min(fitting, key=lambda result: result.error).file
+
+
+def _find_first(picture: _Picture, tries: Sequence[tuple[int, int]], max_bytes: int) -> list[_Result]:
+    """Return what the first try gives that fits, if any does; sizes fall from one to the next, mostly."""
+    first, stop = 0, len(tries)
+    found: list[_Result] = []
+    while first < stop:
+        # Always as many at a time: the result must not depend on the number of threads.
+        probes = sorted({first + (stop - first) * i // (_PROBES + 1) for i in range(1, _PROBES + 1)})
+        for i, result in zip(probes, picture.store([tries[i] for i in probes]), strict=True):
+            if len(result.file) <= max_bytes:
+                stop, found = i, [result]
+                break
+            first = i + 1
+    return found
+
+
+class _Picture:
+    """Hold a picture of which several files are made."""
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        n_colors: int | Literal["auto"],
+        options: Mapping[str, Any],
+        strip_rows: int | None,
+        sections: tuple[Section, ...],
+        workers: Workers,
+    ) -> None:
+        self._request: Request = check_options(
+            n_colors, **{name: value for name, value in options.items() if name != "threads"}
+        )
+        if self._request.goal is not None:
+            raise ValueError("lossy and max_bytes with context coding need a number for n_colors, not 'auto'")
+        if self._request.dither != "none":
+            raise ValueError("lossy and max_bytes with context coding go with dither='none' only")
+        self._workers = workers
+        self._strip_rows = strip_rows
+        self._sections = sections
+        self._nearest: dict[int, tuple[IndexedImage, NDArray[np.int16]]] = {}
+        self._histogram, self._rows = count_picture(drop_opaque_alpha(pixels), workers)
+        n_fixed = len(self._request.fixed)
+        #: Numbers of colours that a palette may have.
+        self.most_colors = n_fixed if self._request.is_given else self._request.n_colors
+        self.least_colors = max(n_fixed, 1)
+
+    def scale(self, lossy: float) -> int:
+        """Return what a bit is worth, in units of the points."""
+        scale = self._request.space.scale
+        # Coordinates are in 0..255, or in 0..1.
+        unit = scale if scale < 255 else scale / 255
+        return round(lossy * unit**2)
+
+    def list_fewer_colors(self) -> list[int]:
+        """Return numbers of colours to try instead, each half of the one before."""
+        counts = []
+        k = min(self.most_colors, len(self._histogram.colors))
+        while (k := k // 2) >= max(self.least_colors, 2):
+            counts.append(k)
+        return [] if self._request.is_given else counts
+
+    def store(self, tries: Sequence[tuple[int, int]]) -> list[_Result]:
+        """Return files: for each number of colours and worth of a bit one; side by side.
+
+        Where a bit is worth nothing, every pixel has the nearest colour; else indices are chosen by cost, and
+        the palette fits them.
+        """
+        # In one thread each, but for the search for the palettes.
+        for k, _ in tries:
+            if k not in self._nearest:
+                self._nearest[k] = self._find_nearest(k)
+        return self._workers.map(lambda each: self._store_one(*each), tries)
+
+    def _store_one(self, n_colors: int, per_bit: int) -> _Result:
+        image, points = self._nearest[n_colors]
+        if per_bit and len(image.palette) > 1:
+            image = self._choose(image, points, per_bit)
+            sums = self._sum(image, points)
+            image, sums = self._fit_palette(image, sums)
+        else:
+            sums = self._sum(image, points)
+        return self._store(image, points, sums)
+
+    def _choose(self, image: IndexedImage, points: NDArray[np.int16], per_bit: int) -> IndexedImage:
+        tree = context.build_tree(image.palette)
+        header = plan_header(
+            len(image.palette),
+            image.width,
+            image.height,
+            has_alpha=image.palette.shape[1] == 4,
+            strip_rows=self._strip_rows,
+            sections_bytes=0,
+            coding="context",
+        )
+        strips = [
+            slice(start, start + header.strip_rows) for start in range(0, header.height, header.strip_rows)
+        ]
+        totals = np.zeros(len(image.palette), np.int64)
+        for rows in strips:
+            totals += context.meter(image.indices[rows], tree)
+        counts = np.bincount(image.indices.reshape(-1), minlength=len(image.palette))
+        trade = context.Trade(
+            per_bit,
+            points,
+            self._request.space.to_points(image.palette),
+            _MOST_PRICE * totals // np.maximum(counts, 1),
+        )
+        indices = np.empty_like(image.indices)
+        for rows in strips:
+            indices[rows] = context.choose_indices(image.indices[rows], self._rows[rows], tree, trade)
+        return IndexedImage(image.palette, indices)
+
+    def _find_nearest(self, n_colors: int) -> tuple[IndexedImage, NDArray[np.int16]]:
+        """Return the image of so many colours, and the points of the picture's."""
+        choice = choose_palette(self._histogram, self._request._replace(n_colors=n_colors), self._workers)
+        histogram = self._histogram
+        if histogram.colors.shape[1] < choice.palette.shape[1]:
+            histogram = histogram.add_alpha()
+        image = IndexedImage(choice.palette, look_up(self._rows, choice.list_indices(), self._workers))
+        return image, self._request.space.to_points(histogram.colors)
+
+    def _sum(self, image: IndexedImage, points: NDArray[np.int16]) -> NDArray[np.int64]:
+        """Return for each index its pixels and the sums of their points, shape (K, 5)."""
+        k = len(image.palette)
+        sums = np.zeros((k, 5), np.int64)
+        indices, rows = image.indices.reshape(-1), self._rows.reshape(-1)
+        for start in range(0, len(indices), _SUMMED_PIXELS):
+            part = slice(start, start + _SUMMED_PIXELS)
+            sums[:, 0] += np.bincount(indices[part], minlength=k)
+            for c in range(4):
+                # Whole numbers, far below 2**53.
+                weights = points[rows[part], c]
+                sums[:, 1 + c] += np.bincount(indices[part], weights, minlength=k).astype(np.int64)
+        return sums
+
+    def _fit_palette(
+        self, image: IndexedImage, sums: NDArray[np.int64]
+    ) -> tuple[IndexedImage, NDArray[np.int64]]:
+        """Return an image whose colours are the means of their pixels; unused ones go, fixed ones stay."""
+        space, fixed = self._request.space, self._request.fixed
+        channels = image.palette.shape[1]
+        means = divide_rounded(sums[:, 1:], np.maximum(sums[:, :1], 1)).astype(np.int16)
+        palette = space.to_colors(means, channels)
+        kept = sums[:, 0] > 0
+        if len(fixed):
+            # With alpha, if either has it.
+            wanted = {(*color, 255)[:4] for color in fixed.tolist()}
+            is_fixed = np.array([(*color, 255)[:4] in wanted for color in image.palette.tolist()])
+            palette[is_fixed] = image.palette[is_fixed]
+            kept |= is_fixed
+        if self._request.is_given:
+            return image, sums
+        palette, places = sort_palette(palette[kept])
+        numbers = np.zeros(len(kept), np.int64)
+        numbers[kept] = places
+        moved = np.zeros((len(palette), 5), np.int64)
+        np.add.at(moved, numbers[kept], sums[kept])
+        indices = to_indices(numbers, len(palette))[image.indices]
+        return IndexedImage(palette, indices), moved
+
+    def _store(self, image: IndexedImage, points: NDArray[np.int16], sums: NDArray[np.int64]) -> _Result:
+        """Return the file of an image, and its error."""
+        entries = self._request.space.to_points(image.palette).astype(np.int64)
+        squares = (points.astype(np.int64) ** 2).sum(axis=1)
+        error = int((squares * self._histogram.counts).sum())
+        error += int(((sums[:, :1] * entries - 2 * sums[:, 1:]) * entries).sum())
+        image = IndexedImage(image.palette, image.indices, self._sections)
+        file = write_image(image, strip_rows=self._strip_rows, coding="context", threads=self._workers.count)
+        return _Result(file, error)
