@@ -10,16 +10,16 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from kmcodec.coding import context, packed
+from kmcodec.coding import packed
 from kmcodec.container import layout, parts
 from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.source import FileLike, Source
+from kmcodec.container.strips import StripCoding, choose_coding
 from kmcodec.image import IndexedImage, Indices, Section, empty_indices
 from kmcodec.metadata import Metadata
 from kmcodec.threads import Workers, cut_range
 
-# Pixels that are worth a thread; and those of a strip, in the midst of all.
-_LEAST_PIXELS = 1 << 20
+# Pixels of a strip, in the midst of all, that are worth a thread.
 _LEAST_STRIP_PIXELS = 1 << 14
 
 
@@ -62,7 +62,7 @@ class KmqReader:
         parts.check_limit(self.header, max_pixels)
         parts.check_size(self.header, self._source.size)
         self.palette = parts.read_palette(self._source, self.header)
-        if self.header.coding != "packed":
+        if not self.header.has_fixed_sizes:
             # What comes first in the file is checked first.
             _ = self.sections
             self.header = parts.read_table(self._source, self.header)
@@ -91,7 +91,7 @@ class KmqReader:
         """
         _ = self.sections
         for number in range(self.header.strip_count):
-            yield self._unpack(number, parts.read_strip(self._source, self.header, number))
+            yield self._decode(number, parts.read_strip(self._source, self.header, number))
 
     def close(self) -> None:
         """Close the file, if the source is one."""
@@ -113,8 +113,8 @@ class KmqReader:
         return parts.read_sections(self._source, self.header)
 
     @functools.cached_property
-    def _tree(self) -> context.Tree:
-        return context.build_tree(self.palette)
+    def _coding(self) -> StripCoding:
+        return choose_coding(self.header, self.palette)
 
     @property
     def metadata(self) -> Metadata:
@@ -127,7 +127,7 @@ class KmqReader:
         Parameters
         ----------
         threads : int, optional
-            Default: all processors; strips are unpacked side by side.
+            Default: all processors; strips are decoded side by side.
 
         Returns
         -------
@@ -141,11 +141,11 @@ class KmqReader:
         header = self.header
         indices = empty_indices((header.height, header.width), header.n_colors)
 
-        def unpack(number: int, payload: bytes | memoryview) -> None:
+        def decode(number: int, payload: bytes | memoryview) -> None:
             first_row = number * header.strip_rows
-            indices[first_row : first_row + header.strip_rows] = self._unpack(number, payload)
+            indices[first_row : first_row + header.strip_rows] = self._decode(number, payload)
 
-        self._read_all(unpack, threads)
+        self._read_all(decode, threads)
         return indices
 
     def image(self, *, threads: int | None = None) -> IndexedImage:
@@ -169,16 +169,12 @@ class KmqReader:
             packed.fill(pixels.reshape(-1), self.palette[0])
             return pixels
 
-        def unpack(number: int, payload: bytes | memoryview) -> None:
+        def decode(number: int, payload: bytes | memoryview) -> None:
             first_row = number * header.strip_rows
-            target = pixels[first_row : first_row + header.strip_rows].reshape(-1)
-            if header.coding == "context":
-                target[:] = self.palette[self._unpack(number, payload)].reshape(-1)
-                return
             with parts.locating(header, number):
-                packed.unpack_to_pixels(payload, self.palette, target)
+                self._coding.decode_to_pixels(payload, pixels[first_row : first_row + header.strip_rows])
 
-        self._read_all(unpack, threads)
+        self._read_all(decode, threads)
         return pixels
 
     def verify(self, *, threads: int | None = None) -> None:
@@ -186,12 +182,8 @@ class KmqReader:
         header = self.header
 
         def check(number: int, payload: bytes | memoryview) -> None:
-            if header.coding == "context":
-                self._unpack(number, payload)
-                return
-            n_indices = header.rows_of_strip(number) * header.width
             with parts.locating(header, number):
-                packed.check_payload(payload, n_indices, header.index_bits, header.last_index)
+                self._coding.check(payload, header.rows_of_strip(number))
 
         self._read_all(check, threads)
 
@@ -236,40 +228,21 @@ class KmqReader:
             top = max(y - strip_row, 0)
             bottom = min(y + height - strip_row, header.rows_of_strip(number))
             target = indices[strip_row + top - y : strip_row + bottom - y]
-            if header.coding == "context":
-                strip = self._unpack(number, parts.read_strip(self._source, header, number), bottom)
-                target[:] = strip[top:, x : x + width]
-                continue
-            payload = parts.read_strip(self._source, header, number) if verify else None
-            if width == header.width:
-                self._read_run(number, payload, top * width, target.reshape(-1))
-            else:
-                for row in range(top, bottom):
-                    self._read_run(number, payload, row * header.width + x, target[row - top])
+            read = self._open_strip(number, verify=verify or self._coding.reads_whole)
+            with parts.locating(header, number):
+                self._coding.decode_part(read, header.rows_of_strip(number), top, x, target)
         return self.palette[indices]
 
-    def _unpack(self, number: int, payload: bytes | memoryview, stop_row: int | None = None) -> Indices:
-        """Return the indices of a strip, shape (rows, width); with context coding, those before stop_row."""
-        header, rows = self.header, self.header.rows_of_strip(number)
-        with parts.locating(header, number):
-            if header.coding == "context":
-                return context.decode(payload, rows, header.width, self._tree, stop_row=stop_row)
-            indices = packed.unpack(payload, rows * header.width, header.index_bits, header.last_index)
-        return indices.reshape(rows, header.width)
+    def _open_strip(self, number: int, *, verify: bool) -> Callable[[slice], bytes | memoryview]:
+        """Return what reads slices of a strip's payload; of one that is verified, it has been read."""
+        if verify:
+            return parts.read_strip(self._source, self.header, number).__getitem__
+        offset = self.header.strip_offset(number)
+        return lambda part: self._source.read(offset + part.start, part.stop - part.start)
 
-    def _read_run(self, number: int, payload: bytes | memoryview | None, start: int, target: Indices) -> None:
-        """Fill target with the indices of a strip from start on; read just their bytes if payload is None."""
-        header = self.header
-        first_bit, end_bit = start * header.index_bits, (start + len(target)) * header.index_bits
-        first, end = first_bit // 8, -(-end_bit // 8)
-        if payload is None:
-            data = self._source.read(header.strip_offset(number) + first, end - first)
-        else:
-            data = payload[first:end]
-        with parts.locating(header, number, 8 * first):
-            target[:] = packed.unpack_run(
-                data, first_bit - 8 * first, len(target), header.index_bits, header.last_index
-            )
+    def _decode(self, number: int, payload: bytes | memoryview) -> Indices:
+        with parts.locating(self.header, number):
+            return self._coding.decode(payload, self.header.rows_of_strip(number))
 
     def _read_all(self, take: Callable[[int, bytes | memoryview], None], threads: int | None) -> None:
         """Check the sections; then call take with the number and the payload of each strip."""
@@ -280,11 +253,9 @@ class KmqReader:
                 take(number, parts.read_strip(self._source, self.header, number))
 
         strip_pixels = self.header.strip_rows * self.width
-        # Any two context-coded strips are worth two threads.
-        is_packed = self.header.coding == "packed"
+        least = -(-self._coding.thread_pixels // strip_pixels)
         # Small strips are mostly work for the interpreter, in which threads would wait for each other.
         with Workers(threads if strip_pixels >= _LEAST_STRIP_PIXELS else 1) as workers:
-            least = -(-_LEAST_PIXELS // strip_pixels) if is_packed else 1
             workers.map(read_run, cut_range(self.header.strip_count, workers.count, least))
 
 

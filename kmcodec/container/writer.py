@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kmcodec.checks import check_colors, check_integer
-from kmcodec.coding import context, packed
 from kmcodec.container import layout
+from kmcodec.container.strips import choose_coding
 from kmcodec.files import open_atomically
 from kmcodec.image import IndexedImage, Indices, Section, empty_indices
 from kmcodec.threads import Workers, cut_range
@@ -28,9 +28,6 @@ _STRIP_PIXELS = {"packed": 1 << 20, "context": 1 << 22}
 # at a time.
 _SPOOLED_BYTES = 1 << 26
 _COPIED_BYTES = 1 << 20
-
-# Pixels that are worth a thread.
-_LEAST_PIXELS = 1 << 19
 
 _LARGEST_SIDE = 2**32 - 1
 
@@ -97,7 +94,7 @@ class KmqWriter:
         "packed" or "context", which takes fewer bytes and more time. The strips of the latter wait in a
         temporary file until their sizes are known, if there are several. A palette of one colour is packed.
     threads : int, optional
-        Default: all processors; strips that are appended together are packed side by side.
+        Default: all processors; strips that are appended together are coded side by side.
 
     Raises
     ------
@@ -132,8 +129,8 @@ class KmqWriter:
             sections_bytes=len(area),
             coding=coding,
         )
-        self._tree = context.build_tree(colors) if self.header.coding == "context" else None
-        # What each strip takes without its checksum.
+        self._coding = choose_coding(self.header, colors)
+        # What each strip takes without its checksum, if that does not follow from the header.
         self._payload_bytes: list[int] = []
         self._is_valid = True
         self._rows = 0
@@ -242,23 +239,19 @@ class KmqWriter:
         """Write strips; indices holds whole ones, or also the last one."""
         header, first = self.header, self._written_strips
 
-        def pack_run(run: tuple[int, int]) -> list[bytes]:
+        def encode_run(run: tuple[int, int]) -> list[bytes]:
             stored = []
             for i in range(*run):
-                rows = indices[i * header.strip_rows : (i + 1) * header.strip_rows]
-                if self._tree is None:
-                    payload = packed.pack(rows.reshape(-1), header.index_bits)
-                else:
-                    payload = context.encode(rows, self._tree)
+                payload = self._coding.encode(indices[i * header.strip_rows : (i + 1) * header.strip_rows])
                 stored += [payload, layout.strip_crc(first + i, payload)]
             return stored
 
         count = -(-len(indices) // header.strip_rows)
-        least = -(-_LEAST_PIXELS // (header.strip_rows * header.width))
-        for stored in self._workers.map(pack_run, cut_range(count, self._workers.count, least)):
+        least = -(-self._coding.thread_pixels // (header.strip_rows * header.width))
+        for stored in self._workers.map(encode_run, cut_range(count, self._workers.count, least)):
             for part in stored:
                 _write(self._strips, part)
-            if self._tree is not None:
+            if not header.has_fixed_sizes:
                 self._payload_bytes += [len(payload) for payload in stored[::2]]
         self._written_strips += count
 
@@ -276,7 +269,7 @@ class KmqWriter:
             self._strips.seek(0)
             while part := self._strips.read(_COPIED_BYTES):
                 _write(self._file, part)
-        if header.coding == "context":
+        if not header.has_fixed_sizes:
             sizes = np.array(self._payload_bytes, np.int64)
             file_bytes = header.strips_offset + int(sizes.sum()) + layout.CRC_BYTES * len(sizes)
             self.header = header.with_table(sizes[:-1], file_bytes)
