@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmcodec.cli import inputs, outputs
-from kmcodec.cli.failures import CommandError, UsageError, naming, show_path, tell
+from kmcodec.cli.failures import CommandError, UsageError, hinting_at_limit, naming, show_path, tell
 from kmcodec.cli.progress import Progress
 from kmcodec.container.layout import Header
-from kmcodec.container.parts import check_limit
+from kmcodec.container.parts import check_limit, check_strip_limit
 from kmcodec.container.reader import KmqReader, check_region
 from kmcodec.container.salvage import FILL, Run, Salvager, add_run
-from kmcodec.errors import KmqFormatError, LimitExceededError, PictureError
+from kmcodec.errors import KmqFormatError, PictureError
 from kmcodec.image import IndexedImage
 from kmcodec.metadata import Metadata
 from kmcodec.pictures import encode_picture, find_format, write_png
@@ -40,18 +40,14 @@ def run(options: argparse.Namespace) -> int:
     output = outputs.resolve(options.output, options.input, ".png", force=options.force)
     with naming(output):
         format_name = _find_format(output)
-    try:
-        with (
-            inputs.opening_kmq(options.input, max_pixels=options.max_pixels) as source,
-            naming(options.input),
-        ):
-            if options.salvage:
-                return _salvage(source, options, output, format_name)
-            _decode(source, options, output, format_name)
-    except CommandError as error:
-        if isinstance(error.__cause__, LimitExceededError):
-            raise CommandError(f"{error}; --max-pixels allows more") from None
-        raise
+    with (
+        hinting_at_limit(),
+        inputs.opening_kmq(options.input, max_pixels=options.max_pixels) as source,
+        naming(options.input),
+    ):
+        if options.salvage:
+            return _salvage(source, options, output, format_name)
+        _decode(source, options, output, format_name)
     return 0
 
 
@@ -63,13 +59,7 @@ def _decode(source: Any, options: argparse.Namespace, output: str, format_name: 
         region = reader.region(*options.region, verify=True)
         _write(region, reader.metadata, options, output, format_name)
     elif _is_streamed(header, format_name):
-        # The file has bytes for all that is written: only memory, that of a strip, is to be limited.
-        if header.index_bits == 0:
-            check_limit(header, options.max_pixels)
-        elif header.strip_rows * header.width > options.max_pixels:
-            raise LimitExceededError(
-                f"a strip has {header.strip_rows * header.width} pixels, the limit is {options.max_pixels}"
-            )
+        check_strip_limit(header, options.max_pixels)
         palette = reader.palette if header.n_colors <= 256 and format_name == "PNG" else None
         strips = reader.strips() if palette is not None else iter(reader)
         _stream(strips, header, palette, reader.metadata, options, output, format_name)

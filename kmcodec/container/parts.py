@@ -58,6 +58,23 @@ def check_limit(header: layout.Header, max_pixels: int | None, *, file_bytes: in
         raise LimitExceededError(f"{size}, the limit for one {kind} is {max_pixels // _UNBACKED_WEIGHT}")
 
 
+def check_strip_limit(header: layout.Header, max_pixels: int | None) -> None:
+    """Compare the pixels of a strip with the caller's limit, where a strip is in memory at a time.
+
+    For the pixels of most pictures the file has bytes, so that only memory is to be limited. For one of one
+    colour it has none, and the limit is that of check_limit.
+
+    Raises
+    ------
+    LimitExceededError
+    """
+    pixels = header.strip_rows * header.width
+    if header.index_bits == 0:
+        check_limit(header, max_pixels)
+    elif max_pixels is not None and pixels > max_pixels:
+        raise LimitExceededError(f"a strip has {pixels} pixels, the limit is {max_pixels}")
+
+
 def check_size(header: layout.Header, size: int) -> None:
     """Compare the size of the file with what the header makes it (step 3).
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from kmcodec.checks import check_integer
 from kmcodec.coding import packed
 from kmcodec.container import layout, parts
 from kmcodec.container.parts import DEFAULT_MAX_PIXELS
@@ -77,8 +78,15 @@ class KmqReader:
         """Yield the pixels of each strip, from the top: arrays of shape (rows, width, 3 or 4), uint8."""
         return (self.palette[indices] for indices in self.strips())
 
-    def strips(self) -> Iterator[Indices]:
+    def strips(self, *, at_a_time: int = 1, threads: int | None = None) -> Iterator[Indices]:
         """Yield the palette indices of each strip, from the top, in the memory of one.
+
+        Parameters
+        ----------
+        at_a_time : int, default 1
+            Strips that are decoded side by side, and yielded as one array.
+        threads : int, optional
+            Default: all processors.
 
         Yields
         ------
@@ -88,10 +96,14 @@ class KmqReader:
         ------
         KmqFormatError
             If the sections, or the strip, are damaged.
+        TypeError, ValueError
+            If at_a_time or threads is not a positive integer.
         """
+        check_integer("at_a_time", at_a_time, 1)
         _ = self.sections
-        for number in range(self.header.strip_count):
-            yield self._decode(number, parts.read_strip(self._source, self.header, number))
+        count = self.header.strip_count
+        for first in range(0, count, at_a_time):
+            yield self._decode_strips(first, min(first + at_a_time, count), threads)
 
     def close(self) -> None:
         """Close the file, if the source is one."""
@@ -138,15 +150,8 @@ class KmqReader:
         KmqFormatError
             If anything in the file is damaged.
         """
-        header = self.header
-        indices = empty_indices((header.height, header.width), header.n_colors)
-
-        def decode(number: int, payload: bytes | memoryview) -> None:
-            first_row = number * header.strip_rows
-            indices[first_row : first_row + header.strip_rows] = self._decode(number, payload)
-
-        self._read_all(decode, threads)
-        return indices
+        _ = self.sections
+        return self._decode_strips(0, self.header.strip_count, threads)
 
     def image(self, *, threads: int | None = None) -> IndexedImage:
         """Return palette, indices and sections together; parameters and errors are those of indices."""
@@ -240,6 +245,22 @@ class KmqReader:
         offset = self.header.strip_offset(number)
         return lambda part: self._source.read(offset + part.start, part.stop - part.start)
 
+    def _decode_strips(self, first: int, stop: int, threads: int | None) -> Indices:
+        """Return the indices of the strips first, ..., stop - 1."""
+        header = self.header
+        if stop == first + 1:
+            return self._decode(first, parts.read_strip(self._source, header, first))
+        first_row = first * header.strip_rows
+        rows = min(stop * header.strip_rows, header.height) - first_row
+        indices = empty_indices((rows, header.width), header.n_colors)
+
+        def decode(number: int, payload: bytes | memoryview) -> None:
+            row = number * header.strip_rows - first_row
+            indices[row : row + header.strip_rows] = self._decode(number, payload)
+
+        self._read_strips(first, stop, decode, threads)
+        return indices
+
     def _decode(self, number: int, payload: bytes | memoryview) -> Indices:
         with parts.locating(self.header, number):
             return self._coding.decode(payload, self.header.rows_of_strip(number))
@@ -247,16 +268,22 @@ class KmqReader:
     def _read_all(self, take: Callable[[int, bytes | memoryview], None], threads: int | None) -> None:
         """Check the sections; then call take with the number and the payload of each strip."""
         _ = self.sections
+        self._read_strips(0, self.header.strip_count, take, threads)
+
+    def _read_strips(
+        self, first: int, stop: int, take: Callable[[int, bytes | memoryview], None], threads: int | None
+    ) -> None:
+        """Call take with number and payload of the strips first, ..., stop - 1."""
 
         def read_run(run: tuple[int, int]) -> None:
-            for number in range(*run):
+            for number in range(first + run[0], first + run[1]):
                 take(number, parts.read_strip(self._source, self.header, number))
 
         strip_pixels = self.header.strip_rows * self.width
         least = -(-self._coding.thread_pixels // strip_pixels)
         # Small strips are mostly work for the interpreter, in which threads would wait for each other.
         with Workers(threads if strip_pixels >= _LEAST_STRIP_PIXELS else 1) as workers:
-            workers.map(read_run, cut_range(self.header.strip_count, workers.count, least))
+            workers.map(read_run, cut_range(stop - first, workers.count, least))
 
 
 def check_region(header: layout.Header, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
