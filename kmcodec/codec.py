@@ -20,6 +20,7 @@ from kmcodec.metadata import Metadata
 from kmcodec.quantize.quantizer import quantize
 from kmcodec.recipe import PixelHash, build_recipe
 from kmcodec.streaming import Rows, is_on_disk, write_rows
+from kmcodec.threads import OnProgress
 
 
 def encode(
@@ -31,6 +32,7 @@ def encode(
     metadata: Metadata | None = None,
     recipe: bool = False,
     max_bytes: int | None = None,
+    on_progress: OnProgress | None = None,
     **options: Any,
 ) -> bytes:
     """Encode a picture.
@@ -55,6 +57,9 @@ def encode(
         Whether to record in the file how it was made: the options, and size and SHA-256 of the pixels.
     max_bytes : int, optional
         Size of the file at most, with packed coding: n_colors is lowered to what fits.
+    on_progress : callable, optional
+        Is told the name of the work, and pixels done and in all, while they are coded; by any thread, but one
+        at a time.
     **options
         Options of kmcodec.quantize.
 
@@ -94,7 +99,13 @@ def encode(
             coding=coding,
         )
     image = replace(quantize(pixels, n_colors, **options), sections=sections)
-    return write_image(image, strip_rows=strip_rows, coding=coding, threads=options.get("threads"))
+    return write_image(
+        image,
+        strip_rows=strip_rows,
+        coding=coding,
+        threads=options.get("threads"),
+        on_progress=on_progress,
+    )
 
 
 def decode(

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import CommandError, UsageError, hinting_at_limit, naming, show_path
+from kmcodec.cli.progress import Progress
 from kmcodec.container.layout import Header
 from kmcodec.container.reader import KmqReader
 from kmcodec.container.recode import write_recoded
@@ -23,8 +24,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--json and an output of - both ask for standard output")
     start = time.perf_counter()
     # The input is closed before the output takes its place, which may be the same.
-    with hinting_at_limit(), outputs.opening(output, force=options.force) as file:
-        header, source_bytes = _recode(options, file)
+    with hinting_at_limit(), outputs.opening(output, force=options.force) as file, Progress() as progress:
+        header, source_bytes = _recode(options, file, progress)
     seconds = time.perf_counter() - start
     if options.json:
         size = measure.measure_size(header, source_bytes=source_bytes)
@@ -50,11 +51,14 @@ def _choose_output(options: argparse.Namespace) -> str:
     return outputs.resolve(output, "-", ".kmq", force=options.force)
 
 
-def _recode(options: argparse.Namespace, file: BinaryIO) -> tuple[Header, int]:
+def _recode(options: argparse.Namespace, file: BinaryIO, progress: Progress) -> tuple[Header, int]:
     """Write the file; return its header, and the bytes of the one that was read."""
     with inputs.opening_kmq(options.input, max_pixels=options.max_pixels) as source:
         with naming(options.input):
-            reader = KmqReader(source, max_pixels=None)
+            reader = KmqReader(source, max_pixels=None, on_progress=progress.show_share)
+        # Packed coding takes next to no time.
+        is_slow = {"decoding": reader.header.coding != "packed", "writing": options.coding != "packed"}
+        progress.join("recoding", [name for name in is_slow if is_slow[name]] or is_slow)
         try:
             header = write_recoded(
                 file,
@@ -63,6 +67,7 @@ def _recode(options: argparse.Namespace, file: BinaryIO) -> tuple[Header, int]:
                 strip_rows=options.strip_rows,
                 max_pixels=options.max_pixels,
                 threads=options.threads,
+                on_progress=progress.show_share,
             )
         except KmqError as error:
             # Not naming() for all: an OSError may be one of the output.

@@ -7,7 +7,7 @@ make the same model and let it learn from the same decisions, so that nothing of
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +42,9 @@ _FINAL_WEIGHTS = 3 * (3 + 17)
 _REFINEMENT_CONTEXTS = 4096
 _REFINEMENT_STEPS = 24
 _MATCH_COUNTERS = 2 * 22 * 3
+
+# Room that a payload has beside what noise takes.
+_SPARE_BYTES = 64
 
 # Rows that the kernel codes at a time are about this many pixels: often enough to be interrupted.
 _PIXELS_AT_A_TIME = 1 << 17
@@ -88,7 +91,7 @@ def build_tree(palette: NDArray[np.uint8]) -> Tree:
     return Tree(rgba, nodes, paths)
 
 
-def encode(indices: Indices, tree: Tree) -> bytes:
+def encode(indices: Indices, tree: Tree, tell: Callable[[int], None] | None = None) -> bytes:
     """Encode the indices of a strip.
 
     Parameters
@@ -96,6 +99,9 @@ def encode(indices: Indices, tree: Tree) -> bytes:
     indices : ndarray, shape (rows, width), uint8 or uint16
         Each below K.
     tree : Tree
+    tell : callable, optional
+        Is told how many pixels more are done, several times a second; fewer than 0 if they have to be done
+        again. What it raises ends the work.
 
     Returns
     -------
@@ -103,18 +109,21 @@ def encode(indices: Indices, tree: Tree) -> bytes:
     """
     rows, width = indices.shape
     wide = indices.astype(np.uint16).reshape(-1)
-    # Noise can take more than packed indices do; whatever it is, it takes no more than a wrong guess at each
-    # decision, 12 bits.
-    capacity = len(wide) * (len(tree.palette) - 1).bit_length() // 8 + 64
+    # Noise takes a little more than packed indices do. What is made to mislead the model takes up to 12 bits
+    # for each decision; then all is done again.
+    packed_bytes = len(wide) * (len(tree.palette) - 1).bit_length() // 8
+    capacity = packed_bytes + packed_bytes // 8 + _SPARE_BYTES
     while True:
         payload = np.empty(capacity, np.uint8)
         coder = _Strip(wide, payload, width, tree, window=-1)
-        for _ in coder.run(rows):
+        for _ in coder.run(rows, tell=tell):
             pass
         low, position = coder.low, coder.position
         if position <= capacity:
             break
         capacity = position
+        if tell is not None:
+            tell(-rows * width)
     end = payload[:position].tobytes()
     return end + bytes([(low >> 24) + 1]) if low else end
 
@@ -126,6 +135,7 @@ def decode(
     tree: Tree,
     *,
     stop_row: int | None = None,
+    tell: Callable[[int], None] | None = None,
 ) -> Indices:
     """Decode the indices of a strip.
 
@@ -137,6 +147,8 @@ def decode(
     tree : Tree
     stop_row : int, optional
         Rows that are wanted, from the top; what follows them in the payload is not looked at.
+    tell : callable, optional
+        As for encode.
 
     Returns
     -------
@@ -149,7 +161,7 @@ def decode(
     """
     stop_row = rows if stop_row is None else stop_row
     decoder = _Decoder(payload, rows, width, tree)
-    for _ in decoder.run(stop_row):
+    for _ in decoder.run(stop_row, tell=tell):
         if decoder.position > len(payload):
             break
     else:
@@ -215,12 +227,16 @@ class _Strip:
             window,
         )
 
-    def run(self, stop_row: int, step: int | None = None) -> Iterator[int]:
+    def run(
+        self, stop_row: int, step: int | None = None, tell: Callable[[int], None] | None = None
+    ) -> Iterator[int]:
         """Code the rows before stop_row, step at a time; yield how many there are so far."""
         step = step or max(1, _PIXELS_AT_A_TIME // self._width)
         for first in range(0, stop_row, step):
             stop = min(first + step, stop_row)
             self._model.code_rows(first, stop)
+            if tell is not None:
+                tell((stop - first) * self._width)
             yield stop
 
     @property

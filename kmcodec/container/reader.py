@@ -18,10 +18,13 @@ from kmcodec.container.source import FileLike, Source
 from kmcodec.container.strips import StripCoding, choose_coding
 from kmcodec.image import IndexedImage, Indices, Section, empty_indices
 from kmcodec.metadata import Metadata
-from kmcodec.threads import Workers, cut_range
+from kmcodec.threads import OnProgress, Tell, Workers, cut_range
 
 # Pixels of a strip, in the midst of all, that are worth a thread.
 _LEAST_STRIP_PIXELS = 1 << 14
+
+# Is given the number and the payload of a strip, and whom to tell how much of it is done.
+_Take = Callable[[int, "bytes | memoryview", Tell], None]
 
 
 class KmqReader:
@@ -35,6 +38,9 @@ class KmqReader:
     max_pixels : int or None, default 2**28
         A picture of more pixels is refused; None allows any. A picture of one colour, for which a file holds
         no bytes, counts eightfold.
+    on_progress : callable, optional
+        Is told, by whatever decodes, "decoding" (by verify, "checking"), and pixels done and in all; by any
+        thread, but one at a time.
 
     Attributes
     ----------
@@ -57,7 +63,9 @@ class KmqReader:
         source: bytes | bytearray | memoryview | FileLike,
         *,
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
+        on_progress: OnProgress | None = None,
     ) -> None:
+        self._on_progress = on_progress
         self._source = Source(source)
         self.header = parts.read_header(self._source)
         parts.check_limit(self.header, max_pixels)
@@ -102,8 +110,10 @@ class KmqReader:
         check_integer("at_a_time", at_a_time, 1)
         _ = self.sections
         count = self.header.strip_count
-        for first in range(0, count, at_a_time):
-            yield self._decode_strips(first, min(first + at_a_time, count), threads)
+        with self._hire(threads) as workers:
+            tell = self._count_work(workers)
+            for first in range(0, count, at_a_time):
+                yield self._decode_strips(first, min(first + at_a_time, count), workers, tell)
 
     def close(self) -> None:
         """Close the file, if the source is one."""
@@ -151,7 +161,8 @@ class KmqReader:
             If anything in the file is damaged.
         """
         _ = self.sections
-        return self._decode_strips(0, self.header.strip_count, threads)
+        with self._hire(threads) as workers:
+            return self._decode_strips(0, self.header.strip_count, workers, self._count_work(workers))
 
     def image(self, *, threads: int | None = None) -> IndexedImage:
         """Return palette, indices and sections together; parameters and errors are those of indices."""
@@ -174,10 +185,11 @@ class KmqReader:
             packed.fill(pixels.reshape(-1), self.palette[0])
             return pixels
 
-        def decode(number: int, payload: bytes | memoryview) -> None:
+        def decode(number: int, payload: bytes | memoryview, tell: Tell) -> None:
             first_row = number * header.strip_rows
+            target = pixels[first_row : first_row + header.strip_rows]
             with parts.locating(header, number):
-                self._coding.decode_to_pixels(payload, pixels[first_row : first_row + header.strip_rows])
+                self._coding.decode_to_pixels(payload, target, tell)
 
         self._read_all(decode, threads)
         return pixels
@@ -186,11 +198,11 @@ class KmqReader:
         """Check every byte, in the memory of a strip a thread; parameters and errors are those of indices."""
         header = self.header
 
-        def check(number: int, payload: bytes | memoryview) -> None:
+        def check(number: int, payload: bytes | memoryview, tell: Tell) -> None:
             with parts.locating(header, number):
-                self._coding.check(payload, header.rows_of_strip(number))
+                self._coding.check(payload, header.rows_of_strip(number), tell)
 
-        self._read_all(check, threads)
+        self._read_all(check, threads, "checking")
 
     def rows(self, start: int, stop: int, *, verify: bool | None = None) -> NDArray[np.uint8]:
         """Return the rows start, ..., stop - 1, as region(0, start, width, stop - start) does."""
@@ -227,7 +239,9 @@ class KmqReader:
         verify = self._source.in_memory if verify is None else verify
         header = self.header
         indices = empty_indices((height, width), header.n_colors)
-        for number in range(y // header.strip_rows, -(-(y + height) // header.strip_rows)):
+        first = y // header.strip_rows
+        tell = self._count_work(Workers(1), (y + height - first * header.strip_rows) * header.width)
+        for number in range(first, -(-(y + height) // header.strip_rows)):
             strip_row = number * header.strip_rows
             # The rows wanted of this strip, counted from its own top.
             top = max(y - strip_row, 0)
@@ -235,7 +249,7 @@ class KmqReader:
             target = indices[strip_row + top - y : strip_row + bottom - y]
             read = self._open_strip(number, verify=verify or self._coding.reads_whole)
             with parts.locating(header, number):
-                self._coding.decode_part(read, header.rows_of_strip(number), top, x, target)
+                self._coding.decode_part(read, header.rows_of_strip(number), top, x, target, tell)
         return self.palette[indices]
 
     def _open_strip(self, number: int, *, verify: bool) -> Callable[[slice], bytes | memoryview]:
@@ -245,45 +259,51 @@ class KmqReader:
         offset = self.header.strip_offset(number)
         return lambda part: self._source.read(offset + part.start, part.stop - part.start)
 
-    def _decode_strips(self, first: int, stop: int, threads: int | None) -> Indices:
+    def _decode_strips(self, first: int, stop: int, workers: Workers, tell: Tell) -> Indices:
         """Return the indices of the strips first, ..., stop - 1."""
         header = self.header
         if stop == first + 1:
-            return self._decode(first, parts.read_strip(self._source, header, first))
+            return self._decode(first, parts.read_strip(self._source, header, first), tell)
         first_row = first * header.strip_rows
         rows = min(stop * header.strip_rows, header.height) - first_row
         indices = empty_indices((rows, header.width), header.n_colors)
 
-        def decode(number: int, payload: bytes | memoryview) -> None:
+        def decode(number: int, payload: bytes | memoryview, tell: Tell) -> None:
             row = number * header.strip_rows - first_row
-            indices[row : row + header.strip_rows] = self._decode(number, payload)
+            indices[row : row + header.strip_rows] = self._decode(number, payload, tell)
 
-        self._read_strips(first, stop, decode, threads)
+        self._read_strips(first, stop, decode, workers, tell)
         return indices
 
-    def _decode(self, number: int, payload: bytes | memoryview) -> Indices:
+    def _decode(self, number: int, payload: bytes | memoryview, tell: Tell) -> Indices:
         with parts.locating(self.header, number):
-            return self._coding.decode(payload, self.header.rows_of_strip(number))
+            return self._coding.decode(payload, self.header.rows_of_strip(number), tell)
 
-    def _read_all(self, take: Callable[[int, bytes | memoryview], None], threads: int | None) -> None:
-        """Check the sections; then call take with the number and the payload of each strip."""
+    def _read_all(self, take: _Take, threads: int | None, name: str = "decoding") -> None:
+        """Check the sections; then let take have all strips."""
         _ = self.sections
-        self._read_strips(0, self.header.strip_count, take, threads)
+        with self._hire(threads) as workers:
+            tell = self._count_work(workers, name=name)
+            self._read_strips(0, self.header.strip_count, take, workers, tell)
 
-    def _read_strips(
-        self, first: int, stop: int, take: Callable[[int, bytes | memoryview], None], threads: int | None
-    ) -> None:
-        """Call take with number and payload of the strips first, ..., stop - 1."""
+    def _read_strips(self, first: int, stop: int, take: _Take, workers: Workers, tell: Tell) -> None:
+        """Let take have number and payload of the strips first, ..., stop - 1."""
 
         def read_run(run: tuple[int, int]) -> None:
             for number in range(first + run[0], first + run[1]):
-                take(number, parts.read_strip(self._source, self.header, number))
+                take(number, parts.read_strip(self._source, self.header, number), tell)
 
-        strip_pixels = self.header.strip_rows * self.width
-        least = -(-self._coding.thread_pixels // strip_pixels)
+        least = -(-self._coding.thread_pixels // (self.header.strip_rows * self.width))
+        workers.map(read_run, cut_range(stop - first, workers.count, least))
+
+    def _hire(self, threads: int | None) -> Workers:
         # Small strips are mostly work for the interpreter, in which threads would wait for each other.
-        with Workers(threads if strip_pixels >= _LEAST_STRIP_PIXELS else 1) as workers:
-            workers.map(read_run, cut_range(stop - first, workers.count, least))
+        is_large = self.header.strip_rows * self.width >= _LEAST_STRIP_PIXELS
+        return Workers(threads if is_large else 1)
+
+    def _count_work(self, workers: Workers, total: int | None = None, name: str = "decoding") -> Tell:
+        pixels = self.width * self.height if total is None else total
+        return workers.count_work(name, pixels, self._on_progress)
 
 
 def check_region(header: layout.Header, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:

@@ -15,7 +15,7 @@ from kmcodec.container.reader import KmqReader
 from kmcodec.container.source import FileLike
 from kmcodec.container.writer import KmqWriter
 from kmcodec.image import Indices
-from kmcodec.threads import count_threads
+from kmcodec.threads import OnProgress, count_threads
 
 # Pixels that are in memory at a time, at most, unless a single strip has more: some strips for each thread.
 _BLOCK_PIXELS = 1 << 25
@@ -75,6 +75,7 @@ def write_recoded(
     strip_rows: int | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     threads: int | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Header:
     """Write what recode returns, in the memory of some strips a thread, and return its header.
 
@@ -85,6 +86,8 @@ def write_recoded(
     reader : KmqReader
     coding, strip_rows, max_pixels, threads
         As for recode, and so are the errors.
+    on_progress : callable, optional
+        As for KmqWriter; what is decoded, the reader tells.
     """
     header = reader.header
     parts.check_strip_limit(header, max_pixels)
@@ -97,6 +100,7 @@ def write_recoded(
         sections=reader.sections,
         coding=coding,
         threads=threads,
+        on_progress=on_progress,
     ) as writer:
         count = count_threads(threads)
         # A strip for each thread, in reading and in writing.

@@ -15,6 +15,7 @@ from kmcodec.container.source import FileLike, Source
 from kmcodec.container.strips import choose_coding
 from kmcodec.errors import KmqFormatError
 from kmcodec.image import Indices, Section
+from kmcodec.threads import OnProgress, Workers
 
 #: Colour of lost rows: magenta, which hardly any picture has in whole rows.
 FILL = (255, 0, 255)
@@ -75,6 +76,8 @@ class Salvager:
         Colour of lost rows; opaque unless it says otherwise.
     max_pixels : int or None, default 2**28
         As for KmqReader. A picture of whose file most is missing counts eightfold.
+    on_progress : callable, optional
+        Is told "decoding", and pixels done and in all.
 
     Attributes
     ----------
@@ -101,6 +104,7 @@ class Salvager:
         *,
         fill: ArrayLike = FILL,
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
+        on_progress: OnProgress | None = None,
     ) -> None:
         color = check_colors("fill", [fill])[0]
         self._source = Source(source)
@@ -116,6 +120,8 @@ class Salvager:
             except KmqFormatError as error:
                 self._add_fault(error)
         self._coding = choose_coding(self.header, self.palette)
+        pixels = self.header.width * self.header.height
+        self._tell = Workers(1).count_work("decoding", pixels, on_progress)
 
     def runs(self) -> Iterator[Run]:
         """Yield all rows from the top: a strip at a time, and those of which the file has nothing at once."""
@@ -186,7 +192,7 @@ class Salvager:
         if self.header.index_bits == 0:
             return self._repeat(self.palette[0], rows)
         pixels = np.empty((rows, self.header.width, self.header.channels), np.uint8)
-        self._coding.decode_to_pixels(payload, pixels)
+        self._coding.decode_to_pixels(payload, pixels, self._tell)
         return pixels
 
     def _paint(self, indices: Indices) -> NDArray[np.uint8]:

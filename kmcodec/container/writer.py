@@ -17,7 +17,7 @@ from kmcodec.container import layout
 from kmcodec.container.strips import choose_coding
 from kmcodec.files import open_atomically
 from kmcodec.image import IndexedImage, Indices, Section, empty_indices
-from kmcodec.threads import Workers, cut_range
+from kmcodec.threads import OnProgress, Workers, cut_range
 
 # Pixels that a strip has by default: enough that 4 bytes of checksum do not count, few enough that
 # a region, a thread or a damage concerns a small part of a large picture. The model of a context-coded strip
@@ -95,6 +95,8 @@ class KmqWriter:
         temporary file until their sizes are known, if there are several. A palette of one colour is packed.
     threads : int, optional
         Default: all processors; strips that are appended together are coded side by side.
+    on_progress : callable, optional
+        Is told "writing", and pixels coded and in all, by any thread, but one at a time.
 
     Raises
     ------
@@ -115,6 +117,7 @@ class KmqWriter:
         sections: Iterable[Section] = (),
         coding: str = "packed",
         threads: int | None = None,
+        on_progress: OnProgress | None = None,
     ) -> None:
         colors = check_colors("palette", palette)
         width = check_integer("width", width, 1, _LARGEST_SIDE)
@@ -140,6 +143,7 @@ class KmqWriter:
         self._pending_rows = 0
         with ExitStack() as stack:
             self._workers = stack.enter_context(Workers(threads))
+            self._tell = self._workers.count_work("writing", width * height, on_progress)
             if isinstance(target, (str, os.PathLike)):
                 target = stack.enter_context(open_atomically(target, overwrite=True))
             self._file = target
@@ -242,7 +246,8 @@ class KmqWriter:
         def encode_run(run: tuple[int, int]) -> list[bytes]:
             stored = []
             for i in range(*run):
-                payload = self._coding.encode(indices[i * header.strip_rows : (i + 1) * header.strip_rows])
+                rows = indices[i * header.strip_rows : (i + 1) * header.strip_rows]
+                payload = self._coding.encode(rows, self._tell)
                 stored += [payload, layout.strip_crc(first + i, payload)]
             return stored
 
@@ -291,13 +296,14 @@ def write_image(
     strip_rows: int | None = None,
     coding: str = "packed",
     threads: int | None = None,
+    on_progress: OnProgress | None = None,
 ) -> bytes:
     """Return the file that holds an image.
 
     Parameters
     ----------
     image : IndexedImage
-    strip_rows, coding, threads
+    strip_rows, coding, threads, on_progress
         As for KmqWriter.
 
     Raises
@@ -315,6 +321,7 @@ def write_image(
         sections=image.sections,
         coding=coding,
         threads=threads,
+        on_progress=on_progress,
     ) as writer:
         writer.append(image.indices)
     return buffer.getvalue()
