@@ -16,6 +16,7 @@ from kmcodec.version import __version__ as __version__
 if TYPE_CHECKING:
     from kmcodec.codec import decode, encode, open, read, write
     from kmcodec.container.reader import KmqReader
+    from kmcodec.container.recode import recode
     from kmcodec.container.salvage import Salvaged, salvage
     from kmcodec.container.writer import KmqWriter
     from kmcodec.errors import (
@@ -63,6 +64,7 @@ _HOMES = {
     "quantize": "quantize.quantizer",
     "read": "codec",
     "read_palette": "palettes",
+    "recode": "container.recode",
     "report": "report.measure",
     "salvage": "container.salvage",
     "tune": "report.tune",
@@ -95,6 +97,7 @@ __all__ = [
     "quantize",
     "read",
     "read_palette",
+    "recode",
     "report",
     "salvage",
     "tune",

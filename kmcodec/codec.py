@@ -21,6 +21,7 @@ from kmcodec.metadata import Metadata
 from kmcodec.quantize.quantizer import quantize
 from kmcodec.recipe import PixelHash, build_recipe
 from kmcodec.streaming import Rows, is_on_disk, write_rows
+from kmcodec.threads import OnProgress
 
 
 def encode(
@@ -33,6 +34,7 @@ def encode(
     recipe: bool = False,
     max_bytes: int | None = None,
     lossy: float | None = None,
+    on_progress: OnProgress | None = None,
     **options: Any,
 ) -> bytes:
     """Encode a picture.
@@ -64,6 +66,9 @@ def encode(
         worth. Where another colour than the nearest costs so many fewer bits, it is taken, and the palette
         fits what was taken. 5 is hardly visible, 20 in smooth gradients, 100 in most places; 0 changes
         nothing. n_colors is then the most; 256 is a good start.
+    on_progress : callable, optional
+        Is told the name of the work, and pixels done and in all, while they are coded; by any thread, but one
+        at a time.
     **options
         Options of kmcodec.quantize.
 
@@ -108,7 +113,13 @@ def encode(
             coding=coding,
         )
     image = replace(quantize(pixels, n_colors, **options), sections=sections)
-    return write_image(image, strip_rows=strip_rows, coding=coding, threads=options.get("threads"))
+    return write_image(
+        image,
+        strip_rows=strip_rows,
+        coding=coding,
+        threads=options.get("threads"),
+        on_progress=on_progress,
+    )
 
 
 def decode(

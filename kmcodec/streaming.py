@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO, Literal, Protocol
 
@@ -24,7 +24,7 @@ from kmcodec.quantize.choose import check_needs_no_pixels, choose_palette_for_go
 from kmcodec.quantize.histogram import ColorCounter, ColorTable
 from kmcodec.quantize.options import check_options
 from kmcodec.recipe import PixelHash, build_recipe
-from kmcodec.threads import Workers
+from kmcodec.threads import OnProgress, Workers
 
 # Pixels that are in memory at a time: some for each thread.
 _BLOCK_PIXELS = 1 << 22
@@ -43,10 +43,6 @@ class Rows(Protocol):
 
     def __getitem__(self, rows: slice, /) -> Any:
         """Return rows as an array."""
-
-
-#: Is told the name of the work, how much of it is done, and how much there is in all.
-OnProgress = Callable[[str, int, int], None]
 
 
 def is_on_disk(picture: Any) -> bool:
@@ -111,11 +107,10 @@ def write_rows(
     if strip_rows is not None:
         check_integer("strip_rows", strip_rows, 1)
     height, width, _ = shape
-    tell = on_progress or (lambda name, done, total: None)
     with Workers(threads) as workers:
         counter = ColorCounter(workers)
         digest = PixelHash(shape)
-        for pixels in _read_blocks(rows, "counting colours", tell):
+        for pixels in _read_blocks(rows, "counting colours", on_progress):
             counter.add(pixels)
             if recipe:
                 digest.add(pixels)
@@ -151,14 +146,17 @@ def write_rows(
             sections=sections,
             coding=coding,
             threads=threads,
+            on_progress=on_progress,
         ) as writer:
-            for pixels in _read_blocks(rows, "writing", tell):
+            for pixels in _read_blocks(rows):
                 found = table.find(pixels, workers)
                 writer.append(found if choice.ditherer is None else choice.ditherer.dither(found, workers))
         return writer.header
 
 
-def _read_blocks(rows: Rows, name: str, tell: OnProgress) -> Iterator[NDArray[np.uint8]]:
+def _read_blocks(
+    rows: Rows, name: str = "", on_progress: OnProgress | None = None
+) -> Iterator[NDArray[np.uint8]]:
     height, width, channels = rows.shape
     step = max(1, _BLOCK_PIXELS // width)
     for start in range(0, height, step):
@@ -168,7 +166,8 @@ def _read_blocks(rows: Rows, name: str, tell: OnProgress) -> Iterator[NDArray[np
             raise ValueError(f"rows {start} to {stop} have shape {block.shape!r}, dtype {block.dtype}")
         yield block
         _release(rows)
-        tell(name, stop * width, height * width)
+        if on_progress is not None:
+            on_progress(name, stop * width, height * width)
 
 
 def _release(rows: Rows) -> None:

@@ -31,7 +31,17 @@ ALLOWED = {
     "container": {"checks", "coding", "errors", "files", "image", "metadata", "threads"},
     "rows": {"errors"},
     "streaming": {"budget", "checks", "container", "metadata", "quantize", "recipe", "threads"},
-    "codec": {"budget", "checks", "container", "files", "metadata", "quantize", "recipe", "streaming"},
+    "codec": {
+        "budget",
+        "checks",
+        "container",
+        "files",
+        "metadata",
+        "quantize",
+        "recipe",
+        "streaming",
+        "threads",
+    },
     "palettes": {"container", "errors", "image", "pictures"},
     "report": {
         "checks",

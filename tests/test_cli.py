@@ -377,7 +377,7 @@ def test_version_and_help(tmp_path: Path) -> None:
     version = succeed(tmp_path, "--version").decode()
     assert version.startswith(f"kmq {kmcodec.__version__} (kernels ")
     assert ("kernels compiled" in version) == kmcodec.COMPILED
-    for words in ([], ["encode"], ["decode"], ["info"], ["verify"], ["report"]):
+    for words in ([], ["encode"], ["decode"], ["recode"], ["info"], ["verify"], ["report"]):
         text = succeed(tmp_path, *words, "--help").decode()
         assert max(len(line) for line in text.splitlines()) <= 80
 

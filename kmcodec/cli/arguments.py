@@ -9,11 +9,12 @@ from typing import Any
 
 from kmcodec.version import __version__
 
-#: As in kmcodec.quantize, which would load NumPy; a test holds them together.
+#: As in kmcodec.quantize and kmcodec.container, which would load NumPy; a test holds them together.
 INITS = ("split", "kmeans++", "random")
 SPACES = ("srgb", "oklab")
 EFFORTS = ("fast", "default", "best")
 DITHERS = ("none", "diffusion", "ordered")
+CODINGS = ("packed", "context")
 
 PLOTS = ("comparison", "palette", "rgb", "oklab", "elbow", "convergence")
 AXES = ("rgb", "oklab")
@@ -68,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="kmq")
     _add_encode(commands)
     _add_decode(commands)
+    _add_recode(commands)
     _add_info(commands)
     _add_verify(commands)
     _add_report(commands)
@@ -117,16 +119,11 @@ def _add_encode(commands: Any) -> None:
     file = encode.add_argument_group("the file")
     file.add_argument(
         "--coding",
-        choices=["packed", "context"],
+        choices=CODINGS,
         default="packed",
         help="packed: ceil(log2 K) bits a pixel (default); context: as few as can be, a second a megapixel",
     )
-    file.add_argument(
-        "--strip-rows",
-        type=_integer(1, 2**32 - 1),
-        metavar="N",
-        help="rows stored and checked together (default: a million pixels; with context coding four)",
-    )
+    _add_strip_rows(file)
     file.add_argument(
         "--strip-metadata",
         action="store_true",
@@ -195,14 +192,33 @@ def _add_decode(commands: Any) -> None:
     decode.add_argument(
         "--fill", type=_color, metavar="#RRGGBB", help="colour of what is lost (default #ff00ff, magenta)"
     )
-    decode.add_argument(
-        "--max-pixels",
-        type=_integer(1, 2**64 - 1),
-        default=1 << 28,
-        metavar="N",
-        help="refuse to hold more pixels in memory (default 2**28)",
-    )
+    _add_max_pixels(decode)
     _add_force(decode)
+
+
+def _add_recode(commands: Any) -> None:
+    recode = commands.add_parser(
+        "recode",
+        formatter_class=_Formatter,
+        help=".kmq to .kmq in another coding, without touching a pixel",
+        description="Change how a .kmq file stores its pixels; they stay what they are.",
+        epilog="Palette and metadata stay, too. Without -o, IN.kmq itself is replaced, once\n"
+        "the new file is complete; that needs --force.",
+    )
+    recode.add_argument("input", metavar="IN.kmq", help="the file, or -")
+    recode.add_argument("-o", "--output", metavar="OUT.kmq", help="default: IN.kmq, which needs --force")
+    recode.add_argument(
+        "--coding",
+        choices=CODINGS,
+        required=True,
+        help="packed: ceil(log2 K) bits a pixel; context: as few as can be, a second a megapixel",
+    )
+    _add_strip_rows(recode)
+    _add_max_pixels(recode)
+    _add_threads(recode)
+    _add_force(recode)
+    recode.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    recode.add_argument("--json", action="store_true", help="print the sizes as JSON")
 
 
 def _add_info(commands: Any) -> None:
@@ -340,6 +356,25 @@ def _add_search(parser: Any) -> None:
         help="decides the random starts of kmeans++ and random (default 0)",
     )
     _add_threads(parser)
+
+
+def _add_strip_rows(parser: Any) -> None:
+    parser.add_argument(
+        "--strip-rows",
+        type=_integer(1, 2**32 - 1),
+        metavar="N",
+        help="rows stored and checked together (default: a million pixels; with context coding four)",
+    )
+
+
+def _add_max_pixels(parser: Any) -> None:
+    parser.add_argument(
+        "--max-pixels",
+        type=_integer(1, 2**64 - 1),
+        default=1 << 28,
+        metavar="N",
+        help="refuse to hold more pixels in memory (default 2**28)",
+    )
 
 
 def _add_threads(parser: Any) -> None:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmcodec.cli import inputs, outputs
-from kmcodec.cli.failures import CommandError, UsageError, naming, show_path, tell
+from kmcodec.cli.failures import CommandError, UsageError, hinting_at_limit, naming, show_path, tell
 from kmcodec.cli.progress import Progress
 from kmcodec.container.layout import Header
-from kmcodec.container.parts import check_limit
+from kmcodec.container.parts import check_limit, check_strip_limit
 from kmcodec.container.reader import KmqReader, check_region
 from kmcodec.container.salvage import FILL, Run, Salvager, add_run
-from kmcodec.errors import KmqFormatError, LimitExceededError, PictureError
+from kmcodec.errors import KmqFormatError, PictureError
 from kmcodec.image import IndexedImage
 from kmcodec.metadata import Metadata
 from kmcodec.pictures import encode_picture, find_format, write_png
@@ -40,49 +40,47 @@ def run(options: argparse.Namespace) -> int:
     output = outputs.resolve(options.output, options.input, ".png", force=options.force)
     with naming(output):
         format_name = _find_format(output)
-    try:
-        with (
-            inputs.opening_kmq(options.input, max_pixels=options.max_pixels) as source,
-            naming(options.input),
-        ):
-            if options.salvage:
-                return _salvage(source, options, output, format_name)
-            _decode(source, options, output, format_name)
-    except CommandError as error:
-        if isinstance(error.__cause__, LimitExceededError):
-            raise CommandError(f"{error}; --max-pixels allows more") from None
-        raise
+    with (
+        hinting_at_limit(),
+        inputs.opening_kmq(options.input, max_pixels=options.max_pixels) as source,
+        naming(options.input),
+        Progress() as progress,
+    ):
+        if options.salvage:
+            return _salvage(source, options, output, format_name, progress)
+        _decode(source, options, output, format_name, progress)
     return 0
 
 
-def _decode(source: Any, options: argparse.Namespace, output: str, format_name: str) -> None:
-    reader = KmqReader(source, max_pixels=None)
+def _decode(
+    source: Any, options: argparse.Namespace, output: str, format_name: str, progress: Progress
+) -> None:
+    reader = KmqReader(source, max_pixels=None, on_progress=progress.show_share)
     header = reader.header
     if options.region is not None:
         _check_region(header, options)
         region = reader.region(*options.region, verify=True)
+        progress.clear()
         _write(region, reader.metadata, options, output, format_name)
     elif _is_streamed(header, format_name):
-        # The file has bytes for all that is written: only memory, that of a strip, is to be limited.
-        if header.index_bits == 0:
-            check_limit(header, options.max_pixels)
-        elif header.strip_rows * header.width > options.max_pixels:
-            raise LimitExceededError(
-                f"a strip has {header.strip_rows * header.width} pixels, the limit is {options.max_pixels}"
-            )
+        check_strip_limit(header, options.max_pixels)
         palette = reader.palette if header.n_colors <= 256 and format_name == "PNG" else None
         strips = reader.strips() if palette is not None else iter(reader)
-        _stream(strips, header, palette, reader.metadata, options, output, format_name)
+        _stream(strips, header, palette, reader.metadata, options, output, format_name, progress)
     else:
         check_limit(header, options.max_pixels)
-        _write(reader.image(), reader.metadata, options, output, format_name)
+        image = reader.image()
+        progress.clear()
+        _write(image, reader.metadata, options, output, format_name)
 
 
-def _salvage(source: Any, options: argparse.Namespace, output: str, format_name: str) -> int:
+def _salvage(
+    source: Any, options: argparse.Namespace, output: str, format_name: str, progress: Progress
+) -> int:
     """Write what can be saved of a damaged file, and say what is lost."""
     fill = options.fill or FILL
     try:
-        salvager = Salvager(source, fill=fill, max_pixels=options.max_pixels)
+        salvager = Salvager(source, fill=fill, max_pixels=options.max_pixels, on_progress=progress.show_share)
     except KmqFormatError as error:
         raise CommandError(f"{show_path(options.input)}: nothing can be saved: {error}") from None
     header, metadata = salvager.header, Metadata.from_sections(salvager.sections)
@@ -95,7 +93,7 @@ def _salvage(source: Any, options: argparse.Namespace, output: str, format_name:
 
     if options.region is None and _is_streamed(header, format_name):
         blocks = (run.pixels for run in watch())
-        _stream(blocks, header, None, metadata, options, output, format_name)
+        _stream(blocks, header, None, metadata, options, output, format_name, progress)
     else:
         if options.region is not None:
             _check_region(header, options)
@@ -106,7 +104,9 @@ def _salvage(source: Any, options: argparse.Namespace, output: str, format_name:
             if start < stop:
                 part = run.pixels[start - run.start : stop - run.start, x : x + width]
                 pixels[start - y : stop - y] = part
+        progress.clear()
         _write(pixels, metadata, options, output, format_name)
+    progress.clear()
     if not salvager.faults:
         return 0
     found = []
@@ -185,13 +185,15 @@ def _stream(
     options: argparse.Namespace,
     output: str,
     format_name: str,
+    progress: Progress,
 ) -> None:
     """Write a picture as its rows come."""
     shape = (header.height, header.width, header.channels)
-
+    # Packed coding takes next to no time.
+    progress.join("decoding", ["writing"] if header.coding == "packed" else ["decoding", "writing"])
     step = max(1, _BLOCK_PIXELS // header.width)
 
-    def cut(progress: Progress) -> Iterator[NDArray[Any]]:
+    def cut() -> Iterator[NDArray[Any]]:
         done = 0
         # Damage is found here, in the midst of writing.
         with naming(options.input):
@@ -199,14 +201,14 @@ def _stream(
                 # A strip, or what is missing, may be nearly all of the picture.
                 for start in range(0, len(block), step):
                     yield block[start : start + step]
+                    progress.show_share("writing", done + min(start + step, len(block)), header.height)
                 done += len(block)
-                progress.show_share("decoding", done, header.height)
 
-    with outputs.opening(output, force=options.force) as file, Progress() as progress, Workers() as workers:
+    with outputs.opening(output, force=options.force) as file, Workers() as workers:
         if format_name == "PNG":
-            write_png(file, cut(progress), shape, palette, metadata, workers)
+            write_png(file, cut(), shape, palette, metadata, workers)
             return
         array_header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, array_header)
-        for block in cut(progress):
+        for block in cut():
             file.write(np.ascontiguousarray(block).data)

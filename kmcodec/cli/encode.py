@@ -68,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
             "strip_rows": options.strip_rows,
             "recipe": options.recipe,
             "on_iteration": show,
+            "on_progress": progress.show_share,
         }
         needs_pixels = options.target_ssim is not None or (
             options.target_psnr is not None and options.dither != "none"
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
             if rows is None:
                 header, source_bytes = _encode_whole(options, output, arguments)
             else:
-                header, source_bytes = _encode_rows(rows, options, output, arguments, progress)
+                header, source_bytes = _encode_rows(rows, options, output, arguments)
     seconds = time.perf_counter() - start
     size = measure.measure_size(header, source_bytes=source_bytes)
     if options.json:
@@ -109,14 +110,14 @@ def _encode_whole(options: argparse.Namespace, output: str, arguments: dict[str,
 
 
 def _encode_rows(
-    rows: Rows, options: argparse.Namespace, output: str, arguments: dict[str, Any], progress: Progress
+    rows: Rows, options: argparse.Namespace, output: str, arguments: dict[str, Any]
 ) -> tuple[Header, int]:
     """Encode a picture block by block; the result is that of _encode_whole."""
     _warn_of_slowness(options, rows.shape)
     metadata = _choose_metadata(options, read_metadata(options.input))
     with outputs.opening(output, force=options.force) as file:
         try:
-            header = write_rows(file, rows, metadata=metadata, on_progress=progress.show_share, **arguments)
+            header = write_rows(file, rows, metadata=metadata, **arguments)
         except KmqError as error:
             # Not naming(): an OSError may be one of the output.
             with naming(options.input):

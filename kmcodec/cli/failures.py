@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kmcodec.errors import KmqError, TargetError
+from kmcodec.errors import KmqError, LimitExceededError, TargetError
 
 
 class CommandError(Exception):
@@ -39,6 +39,17 @@ def naming(path: str) -> Iterator[None]:
         raise CommandError(f"{show_path(path)}: exists already; --force replaces it") from None
     except OSError as error:
         raise CommandError(f"{show_path(path)}: {error.strerror or error}") from error
+
+
+@contextmanager
+def hinting_at_limit() -> Iterator[None]:
+    """Say in the error of a picture that is too large which option allows it."""
+    try:
+        yield
+    except CommandError as error:
+        if isinstance(error.__cause__, LimitExceededError):
+            raise CommandError(f"{error}; --max-pixels allows more") from None
+        raise
 
 
 def show_path(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 
 # Seconds before the first line, and between two.
 _PATIENCE = 1.0
@@ -20,26 +21,44 @@ class Progress:
         self._label_start = self._start
         self._shown = False
         self._wanted = sys.stderr.isatty()
+        # Of works that are shown as one: what they are called together, and how much of each is done.
+        self._joint_label = ""
+        self._shares: dict[str, float] = {}
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Clear the line, so that another can be written there."""
         if self._shown:
-            # Clear the line.
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._shown = False
 
     def show_step(self, label: str, step: int, total: int) -> None:
         """Tell that step, counted from 0, of at most total is done."""
         self._show(label, f"iteration {step + 1} of at most {total}")
 
-    def show_share(self, label: str, done: int, total: int) -> None:
+    def join(self, label: str, parts: Iterable[str]) -> None:
+        """Show works that take turns, and of which each is told by its own label, as one; and no others."""
+        self._joint_label = label
+        self._shares = dict.fromkeys(parts, 0.0)
+
+    def show_share(self, label: str, done: float, total: float) -> None:
         """Tell how much is done of work that goes on at an even pace."""
+        if self._shares:
+            if label not in self._shares:
+                return
+            self._shares[label] = done / total
+            label, done, total = self._joint_label, sum(self._shares.values()), len(self._shares)
         now = time.monotonic()
         if label != self._label:
             self._label, self._label_start = label, now
-        left = (now - self._label_start) * (total - done) / max(done, 1)
-        self._show(label, f"{100 * done // total} %, {_format_time(left)} left")
+        share = done / total
+        left = (now - self._label_start) * (1 - share) / share if share > 0 else 0
+        self._show(label, f"{int(100 * share)} %, {_format_time(left)} left")
 
     def _show(self, label: str, text: str) -> None:
         now = time.monotonic()

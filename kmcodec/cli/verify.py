@@ -6,6 +6,7 @@ import argparse
 
 from kmcodec.cli import inputs
 from kmcodec.cli.failures import CommandError, naming, show_path, tell
+from kmcodec.cli.progress import Progress
 from kmcodec.container.reader import KmqReader
 
 
@@ -14,8 +15,8 @@ def run(options: argparse.Namespace) -> int:
     status = 0
     for path in options.inputs:
         try:
-            with inputs.opening_kmq(path, max_pixels=None) as source, naming(path):
-                KmqReader(source, max_pixels=None).verify()
+            with inputs.opening_kmq(path, max_pixels=None) as source, naming(path), Progress() as progress:
+                KmqReader(source, max_pixels=None, on_progress=progress.show_share).verify()
         except CommandError as error:
             tell(str(error))
             status = 1

@@ -7,7 +7,7 @@ make the same model and let it learn from the same decisions, so that nothing of
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +42,9 @@ _FINAL_WEIGHTS = 3 * (3 + 17)
 _REFINEMENT_CONTEXTS = 4096
 _REFINEMENT_STEPS = 24
 _MATCH_COUNTERS = 2 * 22 * 3
+
+# Room that a payload has beside what noise takes.
+_SPARE_BYTES = 64
 
 # Rows that the kernel codes at a time are about this many pixels: often enough to be interrupted.
 _PIXELS_AT_A_TIME = 1 << 17
@@ -109,16 +112,22 @@ class Trade(NamedTuple):
     prices: NDArray[np.int64]
 
 
-def meter(indices: Indices, tree: Tree) -> NDArray[np.int64]:
+def meter(indices: Indices, tree: Tree, tell: Callable[[int], None] | None = None) -> NDArray[np.int64]:
     """Return what the pixels of each index cost in all, shape (K,), int64, in 1/256 bits; as for encode."""
     coder = _Strip(_widen(indices), np.empty(0, np.uint8), indices.shape[1], tree, window=-1)
     totals = np.zeros(len(tree.palette), np.int64)
     coder.set_meter(totals)
-    coder.finish()
+    coder.finish(tell)
     return totals
 
 
-def choose_indices(indices: Indices, colors: NDArray[np.int32], tree: Tree, trade: Trade) -> Indices:
+def choose_indices(
+    indices: Indices,
+    colors: NDArray[np.int32],
+    tree: Tree,
+    trade: Trade,
+    tell: Callable[[int], None] | None = None,
+) -> Indices:
     """Choose for each pixel of a strip the index whose error and cost come to least.
 
     The cost is what the model makes it at that place, after all that was chosen before; and a guess of what
@@ -140,7 +149,7 @@ def choose_indices(indices: Indices, colors: NDArray[np.int32], tree: Tree, trad
     wide = _widen(indices)
     coder = _Strip(wide, np.empty(0, np.uint8), indices.shape[1], tree, window=-1)
     coder.set_trade(np.ascontiguousarray(colors).reshape(-1), trade)
-    coder.finish()
+    coder.finish(tell)
     chosen = empty_indices(indices.shape, len(tree.palette))
     chosen[:] = wide.reshape(indices.shape)
     return chosen
@@ -167,7 +176,7 @@ def _bound_nodes(tree: Tree, entries: NDArray[np.int16]) -> NDArray[np.int16]:
 
 @functools.cache
 def _make_costs() -> NDArray[np.uint16]:
-    """Return -256 log2(q / 4096) for q = 0, ..., 4095, rounded down; that of 0 is that of 1."""
+    """Return -256 log2(q / 4096) for q = 0, ..., 4095, rounded up; that of 0 is that of 1."""
     # 31 bits, of which the first is set; squaring gives one bit of the logarithm after the other.
     q = np.maximum(np.arange(4096, dtype=np.uint64), 1)
     whole = np.array([int(value).bit_length() for value in q], np.uint64)
@@ -181,7 +190,7 @@ def _make_costs() -> NDArray[np.uint16]:
     return (12 * 256 - logarithm).astype(np.uint16)
 
 
-def encode(indices: Indices, tree: Tree) -> bytes:
+def encode(indices: Indices, tree: Tree, tell: Callable[[int], None] | None = None) -> bytes:
     """Encode the indices of a strip.
 
     Parameters
@@ -189,23 +198,29 @@ def encode(indices: Indices, tree: Tree) -> bytes:
     indices : ndarray, shape (rows, width), uint8 or uint16
         Each below K.
     tree : Tree
+    tell : callable, optional
+        Is told how many pixels more are done, several times a second; fewer than 0 if they have to be done
+        again. What it raises ends the work.
 
     Returns
     -------
     bytes
     """
     wide = _widen(indices)
-    # Noise can take more than packed indices do; whatever it is, it takes no more than a wrong guess at each
-    # decision, 12 bits.
-    capacity = len(wide) * (len(tree.palette) - 1).bit_length() // 8 + 64
+    # Noise takes a little more than packed indices do. What is made to mislead the model takes up to 12 bits
+    # for each decision; then all is done again.
+    packed_bytes = len(wide) * (len(tree.palette) - 1).bit_length() // 8
+    capacity = packed_bytes + packed_bytes // 8 + _SPARE_BYTES
     while True:
         payload = np.empty(capacity, np.uint8)
         coder = _Strip(wide, payload, indices.shape[1], tree, window=-1)
-        coder.finish()
+        coder.finish(tell)
         low, position = coder.low, coder.position
         if position <= capacity:
             break
         capacity = position
+        if tell is not None:
+            tell(-rows * width)
     end = payload[:position].tobytes()
     return end + bytes([(low >> 24) + 1]) if low else end
 
@@ -217,6 +232,7 @@ def decode(
     tree: Tree,
     *,
     stop_row: int | None = None,
+    tell: Callable[[int], None] | None = None,
 ) -> Indices:
     """Decode the indices of a strip.
 
@@ -228,6 +244,8 @@ def decode(
     tree : Tree
     stop_row : int, optional
         Rows that are wanted, from the top; what follows them in the payload is not looked at.
+    tell : callable, optional
+        As for encode.
 
     Returns
     -------
@@ -240,7 +258,7 @@ def decode(
     """
     stop_row = rows if stop_row is None else stop_row
     decoder = _Decoder(payload, rows, width, tree)
-    for _ in decoder.run(stop_row):
+    for _ in decoder.run(stop_row, tell=tell):
         if decoder.position > len(payload):
             break
     else:
@@ -320,17 +338,21 @@ class _Strip:
         """Add up what indices cost, from now on."""
         self._model.set_meter(totals, _make_costs())
 
-    def finish(self) -> None:
-        """Code all rows."""
-        for _ in self.run(self._rows):
+    def finish(self, tell: Callable[[int], None] | None = None) -> None:
+        """Code all rows; tell is called as for run."""
+        for _ in self.run(self._rows, tell=tell):
             pass
 
-    def run(self, stop_row: int, step: int | None = None) -> Iterator[int]:
+    def run(
+        self, stop_row: int, step: int | None = None, tell: Callable[[int], None] | None = None
+    ) -> Iterator[int]:
         """Code the rows before stop_row, step at a time; yield how many there are so far."""
         step = step or max(1, _PIXELS_AT_A_TIME // self._width)
         for first in range(0, stop_row, step):
             stop = min(first + step, stop_row)
             self._model.code_rows(first, stop)
+            if tell is not None:
+                tell((stop - first) * self._width)
             yield stop
 
     @property

@@ -8,7 +8,7 @@ bitarray does the work.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -104,22 +104,29 @@ def unpack(payload: bytes | memoryview, n_indices: int, index_bits: int, last_in
 
 
 def unpack_run(
-    data: bytes | memoryview, first_bit: int, n_indices: int, index_bits: int, last_index: int
+    read: Callable[[slice], bytes | memoryview],
+    start: int,
+    n_indices: int,
+    index_bits: int,
+    last_index: int,
 ) -> Indices:
     """Unpack indices from the midst of a payload.
 
     Parameters
     ----------
-    data : bytes-like
-        The bytes in which the indices lie.
-    first_bit : int
-        0..7, where the first index begins in the first byte; 0 is the most significant bit.
+    read : callable
+        Returns the bytes of a slice of the payload; is asked for just those in which the indices lie.
+    start : int
+        Number of the first index, from 0.
     n_indices, index_bits, last_index
-        As for unpack, and so are result and errors; bits of a PayloadError are counted from data.
+        As for unpack, and so are result and errors.
     """
     if index_bits == 0:
         return np.zeros(n_indices, np.uint8)
-    run = bitarray(buffer=data, endian="big")[first_bit : first_bit + n_indices * index_bits]
+    first_bit, end_bit = start * index_bits, (start + n_indices) * index_bits
+    first_byte = first_bit // 8
+    data = bitarray(buffer=read(slice(first_byte, -(-end_bit // 8))), endian="big")
+    run = data[first_bit - 8 * first_byte : end_bit - 8 * first_byte]
     with _counting_from(first_bit):
         return unpack(run.tobytes(), n_indices, index_bits, last_index)
 

@@ -113,9 +113,14 @@ class Header:
         return CRC_BYTES * self.strip_count if self.has_table else 0
 
     @property
+    def has_fixed_sizes(self) -> bool:
+        """Whether the sizes of the strips follow from the header, so that no table has to say them."""
+        return self.coding == "packed"
+
+    @property
     def has_table(self) -> bool:
         """Whether there is a strip table."""
-        return self.coding == "context" and self.strip_count > 1
+        return not self.has_fixed_sizes and self.strip_count > 1
 
     @property
     def strips_offset(self) -> int:
@@ -152,14 +157,14 @@ class Header:
     @property
     def least_file_bytes(self) -> int:
         """Size of the whole file at least, as far as the header says."""
-        if self.coding == "packed":
+        if self.has_fixed_sizes:
             return self.file_bytes
         return self.strips_offset + CRC_BYTES * self.strip_count
 
     @property
     def most_file_bytes(self) -> int:
         """Size of the whole file at most, as far as the header says."""
-        if self.coding == "packed":
+        if self.has_fixed_sizes:
             return self.file_bytes
         return self.least_file_bytes + _MOST_CONTEXT_BYTES * self.width * self.height
 

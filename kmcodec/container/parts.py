@@ -58,6 +58,23 @@ def check_limit(header: layout.Header, max_pixels: int | None, *, file_bytes: in
         raise LimitExceededError(f"{size}, the limit for one {kind} is {max_pixels // _UNBACKED_WEIGHT}")
 
 
+def check_strip_limit(header: layout.Header, max_pixels: int | None) -> None:
+    """Compare the pixels of a strip with the caller's limit, where a strip is in memory at a time.
+
+    For the pixels of most pictures the file has bytes, so that only memory is to be limited. For one of one
+    colour it has none, and the limit is that of check_limit.
+
+    Raises
+    ------
+    LimitExceededError
+    """
+    pixels = header.strip_rows * header.width
+    if header.index_bits == 0:
+        check_limit(header, max_pixels)
+    elif max_pixels is not None and pixels > max_pixels:
+        raise LimitExceededError(f"a strip has {pixels} pixels, the limit is {max_pixels}")
+
+
 def check_size(header: layout.Header, size: int) -> None:
     """Compare the size of the file with what the header makes it (step 3).
 
@@ -66,13 +83,12 @@ def check_size(header: layout.Header, size: int) -> None:
     KmqFormatError
     """
     expected = header.least_file_bytes
-    is_exact = header.coding == "packed"
     if size < expected:
-        at_least = "" if is_exact else "at least "
+        at_least = "" if header.has_fixed_sizes else "at least "
         raise KmqFormatError(
             size, "file", found="the end of the file", expected=f"{at_least}{expected} bytes in all"
         )
-    if is_exact and size > expected:
+    if header.has_fixed_sizes and size > expected:
         raise KmqFormatError(
             expected, "file", found=f"{size - expected} bytes more", expected="the end of the file"
         )
@@ -117,7 +133,7 @@ def read_table(source: Source, header: layout.Header) -> layout.Header:
     ------
     KmqFormatError
     """
-    if header.coding == "packed":
+    if header.has_fixed_sizes:
         return header
     stored = source.read(header.table_offset, header.table_bytes)
     table, crc = stored[: -layout.CRC_BYTES], stored[-layout.CRC_BYTES :]
@@ -152,13 +168,13 @@ def read_strip(source: Source, header: layout.Header, number: int) -> bytes | me
 
 
 @contextmanager
-def locating(header: layout.Header, number: int, bit: int = 0) -> Iterator[None]:
-    """Turn a PayloadError, of a part that begins at a bit of a strip's payload, into an error of the file."""
+def locating(header: layout.Header, number: int) -> Iterator[None]:
+    """Turn a PayloadError of a strip into an error of the file."""
     try:
         yield
     except PayloadError as error:
         raise KmqFormatError(
-            header.strip_offset(number) + (bit + error.bit) // 8,
+            header.strip_offset(number) + error.bit // 8,
             f"{error.field} in strip {number}",
             found=error.found,
             expected=error.expected,

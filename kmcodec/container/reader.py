@@ -10,17 +10,21 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from kmcodec.coding import context, packed
+from kmcodec.checks import check_integer
+from kmcodec.coding import packed
 from kmcodec.container import layout, parts
 from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.source import FileLike, Source
+from kmcodec.container.strips import StripCoding, choose_coding
 from kmcodec.image import IndexedImage, Indices, Section, empty_indices
 from kmcodec.metadata import Metadata
-from kmcodec.threads import Workers, cut_range
+from kmcodec.threads import OnProgress, Tell, Workers, cut_range
 
-# Pixels that are worth a thread; and those of a strip, in the midst of all.
-_LEAST_PIXELS = 1 << 20
+# Pixels of a strip, in the midst of all, that are worth a thread.
 _LEAST_STRIP_PIXELS = 1 << 14
+
+# Is given the number and the payload of a strip, and whom to tell how much of it is done.
+_Take = Callable[[int, "bytes | memoryview", Tell], None]
 
 
 class KmqReader:
@@ -34,6 +38,9 @@ class KmqReader:
     max_pixels : int or None, default 2**28
         A picture of more pixels is refused; None allows any. A picture of one colour, for which a file holds
         no bytes, counts eightfold.
+    on_progress : callable, optional
+        Is told, by whatever decodes, "decoding" (by verify, "checking"), and pixels done and in all; by any
+        thread, but one at a time.
 
     Attributes
     ----------
@@ -56,13 +63,15 @@ class KmqReader:
         source: bytes | bytearray | memoryview | FileLike,
         *,
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
+        on_progress: OnProgress | None = None,
     ) -> None:
+        self._on_progress = on_progress
         self._source = Source(source)
         self.header = parts.read_header(self._source)
         parts.check_limit(self.header, max_pixels)
         parts.check_size(self.header, self._source.size)
         self.palette = parts.read_palette(self._source, self.header)
-        if self.header.coding != "packed":
+        if not self.header.has_fixed_sizes:
             # What comes first in the file is checked first.
             _ = self.sections
             self.header = parts.read_table(self._source, self.header)
@@ -77,8 +86,15 @@ class KmqReader:
         """Yield the pixels of each strip, from the top: arrays of shape (rows, width, 3 or 4), uint8."""
         return (self.palette[indices] for indices in self.strips())
 
-    def strips(self) -> Iterator[Indices]:
+    def strips(self, *, at_a_time: int = 1, threads: int | None = None) -> Iterator[Indices]:
         """Yield the palette indices of each strip, from the top, in the memory of one.
+
+        Parameters
+        ----------
+        at_a_time : int, default 1
+            Strips that are decoded side by side, and yielded as one array.
+        threads : int, optional
+            Default: all processors.
 
         Yields
         ------
@@ -88,10 +104,16 @@ class KmqReader:
         ------
         KmqFormatError
             If the sections, or the strip, are damaged.
+        TypeError, ValueError
+            If at_a_time or threads is not a positive integer.
         """
+        check_integer("at_a_time", at_a_time, 1)
         _ = self.sections
-        for number in range(self.header.strip_count):
-            yield self._unpack(number, parts.read_strip(self._source, self.header, number))
+        count = self.header.strip_count
+        with self._hire(threads) as workers:
+            tell = self._count_work(workers)
+            for first in range(0, count, at_a_time):
+                yield self._decode_strips(first, min(first + at_a_time, count), workers, tell)
 
     def close(self) -> None:
         """Close the file, if the source is one."""
@@ -113,8 +135,8 @@ class KmqReader:
         return parts.read_sections(self._source, self.header)
 
     @functools.cached_property
-    def _tree(self) -> context.Tree:
-        return context.build_tree(self.palette)
+    def _coding(self) -> StripCoding:
+        return choose_coding(self.header, self.palette)
 
     @property
     def metadata(self) -> Metadata:
@@ -127,7 +149,7 @@ class KmqReader:
         Parameters
         ----------
         threads : int, optional
-            Default: all processors; strips are unpacked side by side.
+            Default: all processors; strips are decoded side by side.
 
         Returns
         -------
@@ -138,15 +160,9 @@ class KmqReader:
         KmqFormatError
             If anything in the file is damaged.
         """
-        header = self.header
-        indices = empty_indices((header.height, header.width), header.n_colors)
-
-        def unpack(number: int, payload: bytes | memoryview) -> None:
-            first_row = number * header.strip_rows
-            indices[first_row : first_row + header.strip_rows] = self._unpack(number, payload)
-
-        self._read_all(unpack, threads)
-        return indices
+        _ = self.sections
+        with self._hire(threads) as workers:
+            return self._decode_strips(0, self.header.strip_count, workers, self._count_work(workers))
 
     def image(self, *, threads: int | None = None) -> IndexedImage:
         """Return palette, indices and sections together; parameters and errors are those of indices."""
@@ -169,31 +185,24 @@ class KmqReader:
             packed.fill(pixels.reshape(-1), self.palette[0])
             return pixels
 
-        def unpack(number: int, payload: bytes | memoryview) -> None:
+        def decode(number: int, payload: bytes | memoryview, tell: Tell) -> None:
             first_row = number * header.strip_rows
-            target = pixels[first_row : first_row + header.strip_rows].reshape(-1)
-            if header.coding == "context":
-                target[:] = self.palette[self._unpack(number, payload)].reshape(-1)
-                return
+            target = pixels[first_row : first_row + header.strip_rows]
             with parts.locating(header, number):
-                packed.unpack_to_pixels(payload, self.palette, target)
+                self._coding.decode_to_pixels(payload, target, tell)
 
-        self._read_all(unpack, threads)
+        self._read_all(decode, threads)
         return pixels
 
     def verify(self, *, threads: int | None = None) -> None:
         """Check every byte, in the memory of a strip a thread; parameters and errors are those of indices."""
         header = self.header
 
-        def check(number: int, payload: bytes | memoryview) -> None:
-            if header.coding == "context":
-                self._unpack(number, payload)
-                return
-            n_indices = header.rows_of_strip(number) * header.width
+        def check(number: int, payload: bytes | memoryview, tell: Tell) -> None:
             with parts.locating(header, number):
-                packed.check_payload(payload, n_indices, header.index_bits, header.last_index)
+                self._coding.check(payload, header.rows_of_strip(number), tell)
 
-        self._read_all(check, threads)
+        self._read_all(check, threads, "checking")
 
     def rows(self, start: int, stop: int, *, verify: bool | None = None) -> NDArray[np.uint8]:
         """Return the rows start, ..., stop - 1, as region(0, start, width, stop - start) does."""
@@ -230,62 +239,71 @@ class KmqReader:
         verify = self._source.in_memory if verify is None else verify
         header = self.header
         indices = empty_indices((height, width), header.n_colors)
-        for number in range(y // header.strip_rows, -(-(y + height) // header.strip_rows)):
+        first = y // header.strip_rows
+        tell = self._count_work(Workers(1), (y + height - first * header.strip_rows) * header.width)
+        for number in range(first, -(-(y + height) // header.strip_rows)):
             strip_row = number * header.strip_rows
             # The rows wanted of this strip, counted from its own top.
             top = max(y - strip_row, 0)
             bottom = min(y + height - strip_row, header.rows_of_strip(number))
             target = indices[strip_row + top - y : strip_row + bottom - y]
-            if header.coding == "context":
-                strip = self._unpack(number, parts.read_strip(self._source, header, number), bottom)
-                target[:] = strip[top:, x : x + width]
-                continue
-            payload = parts.read_strip(self._source, header, number) if verify else None
-            if width == header.width:
-                self._read_run(number, payload, top * width, target.reshape(-1))
-            else:
-                for row in range(top, bottom):
-                    self._read_run(number, payload, row * header.width + x, target[row - top])
+            read = self._open_strip(number, verify=verify or self._coding.reads_whole)
+            with parts.locating(header, number):
+                self._coding.decode_part(read, header.rows_of_strip(number), top, x, target, tell)
         return self.palette[indices]
 
-    def _unpack(self, number: int, payload: bytes | memoryview, stop_row: int | None = None) -> Indices:
-        """Return the indices of a strip, shape (rows, width); with context coding, those before stop_row."""
-        header, rows = self.header, self.header.rows_of_strip(number)
-        with parts.locating(header, number):
-            if header.coding == "context":
-                return context.decode(payload, rows, header.width, self._tree, stop_row=stop_row)
-            indices = packed.unpack(payload, rows * header.width, header.index_bits, header.last_index)
-        return indices.reshape(rows, header.width)
+    def _open_strip(self, number: int, *, verify: bool) -> Callable[[slice], bytes | memoryview]:
+        """Return what reads slices of a strip's payload; of one that is verified, it has been read."""
+        if verify:
+            return parts.read_strip(self._source, self.header, number).__getitem__
+        offset = self.header.strip_offset(number)
+        return lambda part: self._source.read(offset + part.start, part.stop - part.start)
 
-    def _read_run(self, number: int, payload: bytes | memoryview | None, start: int, target: Indices) -> None:
-        """Fill target with the indices of a strip from start on; read just their bytes if payload is None."""
+    def _decode_strips(self, first: int, stop: int, workers: Workers, tell: Tell) -> Indices:
+        """Return the indices of the strips first, ..., stop - 1."""
         header = self.header
-        first_bit, end_bit = start * header.index_bits, (start + len(target)) * header.index_bits
-        first, end = first_bit // 8, -(-end_bit // 8)
-        if payload is None:
-            data = self._source.read(header.strip_offset(number) + first, end - first)
-        else:
-            data = payload[first:end]
-        with parts.locating(header, number, 8 * first):
-            target[:] = packed.unpack_run(
-                data, first_bit - 8 * first, len(target), header.index_bits, header.last_index
-            )
+        if stop == first + 1:
+            return self._decode(first, parts.read_strip(self._source, header, first), tell)
+        first_row = first * header.strip_rows
+        rows = min(stop * header.strip_rows, header.height) - first_row
+        indices = empty_indices((rows, header.width), header.n_colors)
 
-    def _read_all(self, take: Callable[[int, bytes | memoryview], None], threads: int | None) -> None:
-        """Check the sections; then call take with the number and the payload of each strip."""
+        def decode(number: int, payload: bytes | memoryview, tell: Tell) -> None:
+            row = number * header.strip_rows - first_row
+            indices[row : row + header.strip_rows] = self._decode(number, payload, tell)
+
+        self._read_strips(first, stop, decode, workers, tell)
+        return indices
+
+    def _decode(self, number: int, payload: bytes | memoryview, tell: Tell) -> Indices:
+        with parts.locating(self.header, number):
+            return self._coding.decode(payload, self.header.rows_of_strip(number), tell)
+
+    def _read_all(self, take: _Take, threads: int | None, name: str = "decoding") -> None:
+        """Check the sections; then let take have all strips."""
         _ = self.sections
+        with self._hire(threads) as workers:
+            tell = self._count_work(workers, name=name)
+            self._read_strips(0, self.header.strip_count, take, workers, tell)
+
+    def _read_strips(self, first: int, stop: int, take: _Take, workers: Workers, tell: Tell) -> None:
+        """Let take have number and payload of the strips first, ..., stop - 1."""
 
         def read_run(run: tuple[int, int]) -> None:
-            for number in range(*run):
-                take(number, parts.read_strip(self._source, self.header, number))
+            for number in range(first + run[0], first + run[1]):
+                take(number, parts.read_strip(self._source, self.header, number), tell)
 
-        strip_pixels = self.header.strip_rows * self.width
-        # Any two context-coded strips are worth two threads.
-        is_packed = self.header.coding == "packed"
+        least = -(-self._coding.thread_pixels // (self.header.strip_rows * self.width))
+        workers.map(read_run, cut_range(stop - first, workers.count, least))
+
+    def _hire(self, threads: int | None) -> Workers:
         # Small strips are mostly work for the interpreter, in which threads would wait for each other.
-        with Workers(threads if strip_pixels >= _LEAST_STRIP_PIXELS else 1) as workers:
-            least = -(-_LEAST_PIXELS // strip_pixels) if is_packed else 1
-            workers.map(read_run, cut_range(self.header.strip_count, workers.count, least))
+        is_large = self.header.strip_rows * self.width >= _LEAST_STRIP_PIXELS
+        return Workers(threads if is_large else 1)
+
+    def _count_work(self, workers: Workers, total: int | None = None, name: str = "decoding") -> Tell:
+        pixels = self.width * self.height if total is None else total
+        return workers.count_work(name, pixels, self._on_progress)
 
 
 def check_region(header: layout.Header, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:

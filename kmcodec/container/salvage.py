@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kmcodec.checks import check_colors
-from kmcodec.coding import context, packed
 from kmcodec.container import layout, parts
 from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.source import FileLike, Source
-from kmcodec.errors import KmqFormatError, PayloadError
-from kmcodec.image import Section
+from kmcodec.container.strips import choose_coding
+from kmcodec.errors import KmqFormatError
+from kmcodec.image import Indices, Section
+from kmcodec.threads import OnProgress, Workers
 
 #: Colour of lost rows: magenta, which hardly any picture has in whole rows.
 FILL = (255, 0, 255)
@@ -75,6 +76,8 @@ class Salvager:
         Colour of lost rows; opaque unless it says otherwise.
     max_pixels : int or None, default 2**28
         As for KmqReader. A picture of whose file most is missing counts eightfold.
+    on_progress : callable, optional
+        Is told "decoding", and pixels done and in all.
 
     Attributes
     ----------
@@ -101,6 +104,7 @@ class Salvager:
         *,
         fill: ArrayLike = FILL,
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
+        on_progress: OnProgress | None = None,
     ) -> None:
         color = check_colors("fill", [fill])[0]
         self._source = Source(source)
@@ -115,7 +119,9 @@ class Salvager:
                 check()
             except KmqFormatError as error:
                 self._add_fault(error)
-        self._tree = context.build_tree(self.palette) if self.header.coding == "context" else None
+        self._coding = choose_coding(self.header, self.palette)
+        pixels = self.header.width * self.header.height
+        self._tell = Workers(1).count_work("decoding", pixels, on_progress)
 
     def runs(self) -> Iterator[Run]:
         """Yield all rows from the top: a strip at a time, and those of which the file has nothing at once."""
@@ -131,12 +137,12 @@ class Salvager:
             try:
                 payload = parts.read_strip(self._source, header, number)
                 with parts.locating(header, number):
-                    pixels = self._unpack(payload, stop - start)
+                    pixels = self._decode(payload, stop - start)
                 yield Run(start, stop, "intact", pixels)
             except KmqFormatError as error:
                 self._add_fault(error)
                 # Where no table says how long it is, a strip that is cut looks like one that is damaged.
-                if self._tree is not None and number == header.strip_count - 1:
+                if not header.has_fixed_sizes and number == header.strip_count - 1:
                     yield from self._save_last_strip(number, start, stop)
                 else:
                     yield self._lose(start, stop)
@@ -157,7 +163,7 @@ class Salvager:
     def _read_table(self) -> None:
         """Learn where the strips lie, from a damaged table too: their own checksums say whether it is so."""
         header = self.header
-        if header.coding == "packed":
+        if header.has_fixed_sizes:
             return
         table = bytes(self._source.read_some(header.table_offset, header.table_bytes))
         wanted = max(0, header.table_bytes - layout.CRC_BYTES)
@@ -168,59 +174,31 @@ class Salvager:
 
     def _save_cut_strip(self, number: int, start: int, stop: int) -> Iterator[Run]:
         """Yield the rows that are there of a strip that the end of the file cuts; and those that are not."""
-        header = self.header
-        there = max(self._source.size - header.strip_offset(number), 0)
-        if self._tree is not None:
-            yield from self._save_cut_context(
-                self._source.read(header.strip_offset(number), there), start, stop
-            )
-            return
-        row_bits = header.width * header.index_bits
-        rows = stop - start if row_bits == 0 else min(8 * there // row_bits, stop - start)
-        if rows > 0:
-            n_indices = rows * header.width
-            data = self._source.read(
-                header.strip_offset(number), packed.count_bytes(n_indices, header.index_bits)
-            )
-            try:
-                yield Run(start, start + rows, "unchecked", self._unpack_run(data, rows))
-            except PayloadError:
-                rows = 0
-        if start + rows < stop:
-            yield self._lose(start + rows, stop)
-
-    def _save_last_strip(self, number: int, start: int, stop: int) -> Iterator[Run]:
-        """Yield what there is of a context-coded last strip if it ends too early; else it is lost."""
-        runs = list(self._save_cut_strip(number, start, stop))
-        yield from runs if len(runs) == 2 else [self._lose(start, stop)]
-
-    def _save_cut_context(self, data: bytes | memoryview, start: int, stop: int) -> Iterator[Run]:
-        """Yield the rows of a context-coded strip that its first bytes tell; and those that they do not."""
-        assert self._tree is not None
-        indices = context.decode_cut(data, stop - start, self.header.width, self._tree)
+        offset = self.header.strip_offset(number)
+        data = self._source.read_some(offset, self._source.size)
+        indices = self._coding.decode_cut(data, stop - start)
         end = start + len(indices)
         if end > start:
-            yield Run(start, end, "unchecked", self.palette[indices])
+            yield Run(start, end, "unchecked", self._paint(indices))
         if end < stop:
             yield self._lose(end, stop)
 
-    def _unpack(self, payload: bytes | memoryview, rows: int) -> NDArray[np.uint8]:
-        if self._tree is not None:
-            return self.palette[context.decode(payload, rows, self.header.width, self._tree)]
+    def _save_last_strip(self, number: int, start: int, stop: int) -> Iterator[Run]:
+        """Yield what there is of a last strip without a size if it ends too early; else it is lost."""
+        runs = list(self._save_cut_strip(number, start, stop))
+        yield from runs if len(runs) == 2 else [self._lose(start, stop)]
+
+    def _decode(self, payload: bytes | memoryview, rows: int) -> NDArray[np.uint8]:
         if self.header.index_bits == 0:
             return self._repeat(self.palette[0], rows)
         pixels = np.empty((rows, self.header.width, self.header.channels), np.uint8)
-        packed.unpack_to_pixels(payload, self.palette, pixels.reshape(-1))
+        self._coding.decode_to_pixels(payload, pixels, self._tell)
         return pixels
 
-    def _unpack_run(self, data: bytes | memoryview, rows: int) -> NDArray[np.uint8]:
-        """Return rows of which the padding and the checksum are missing."""
-        header = self.header
-        if header.index_bits == 0:
-            return self._repeat(self.palette[0], rows)
-        n_indices = rows * header.width
-        indices = packed.unpack_run(data, 0, n_indices, header.index_bits, header.last_index)
-        return self.palette[indices].reshape(rows, header.width, header.channels)
+    def _paint(self, indices: Indices) -> NDArray[np.uint8]:
+        if self.header.index_bits == 0:
+            return self._repeat(self.palette[0], len(indices))
+        return self.palette[indices]
 
     def _lose(self, start: int, stop: int) -> Run:
         return Run(start, stop, "lost", self._repeat(self._fill, stop - start))

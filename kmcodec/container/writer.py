@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kmcodec.checks import check_colors, check_integer
-from kmcodec.coding import context, packed
 from kmcodec.container import layout
+from kmcodec.container.strips import choose_coding
 from kmcodec.files import open_atomically
 from kmcodec.image import IndexedImage, Indices, Section, empty_indices
-from kmcodec.threads import Workers, cut_range
+from kmcodec.threads import OnProgress, Workers, cut_range
 
 # Pixels that a strip has by default: enough that 4 bytes of checksum do not count, few enough that
 # a region, a thread or a damage concerns a small part of a large picture. The model of a context-coded strip
@@ -28,9 +28,6 @@ _STRIP_PIXELS = {"packed": 1 << 20, "context": 1 << 22}
 # at a time.
 _SPOOLED_BYTES = 1 << 26
 _COPIED_BYTES = 1 << 20
-
-# Pixels that are worth a thread.
-_LEAST_PIXELS = 1 << 19
 
 _LARGEST_SIDE = 2**32 - 1
 
@@ -97,7 +94,9 @@ class KmqWriter:
         "packed" or "context", which takes fewer bytes and more time. The strips of the latter wait in a
         temporary file until their sizes are known, if there are several. A palette of one colour is packed.
     threads : int, optional
-        Default: all processors; strips that are appended together are packed side by side.
+        Default: all processors; strips that are appended together are coded side by side.
+    on_progress : callable, optional
+        Is told "writing", and pixels coded and in all, by any thread, but one at a time.
 
     Raises
     ------
@@ -118,6 +117,7 @@ class KmqWriter:
         sections: Iterable[Section] = (),
         coding: str = "packed",
         threads: int | None = None,
+        on_progress: OnProgress | None = None,
     ) -> None:
         colors = check_colors("palette", palette)
         width = check_integer("width", width, 1, _LARGEST_SIDE)
@@ -132,8 +132,8 @@ class KmqWriter:
             sections_bytes=len(area),
             coding=coding,
         )
-        self._tree = context.build_tree(colors) if self.header.coding == "context" else None
-        # What each strip takes without its checksum.
+        self._coding = choose_coding(self.header, colors)
+        # What each strip takes without its checksum, if that does not follow from the header.
         self._payload_bytes: list[int] = []
         self._is_valid = True
         self._rows = 0
@@ -143,6 +143,7 @@ class KmqWriter:
         self._pending_rows = 0
         with ExitStack() as stack:
             self._workers = stack.enter_context(Workers(threads))
+            self._tell = self._workers.count_work("writing", width * height, on_progress)
             if isinstance(target, (str, os.PathLike)):
                 target = stack.enter_context(open_atomically(target, overwrite=True))
             self._file = target
@@ -242,23 +243,20 @@ class KmqWriter:
         """Write strips; indices holds whole ones, or also the last one."""
         header, first = self.header, self._written_strips
 
-        def pack_run(run: tuple[int, int]) -> list[bytes]:
+        def encode_run(run: tuple[int, int]) -> list[bytes]:
             stored = []
             for i in range(*run):
                 rows = indices[i * header.strip_rows : (i + 1) * header.strip_rows]
-                if self._tree is None:
-                    payload = packed.pack(rows.reshape(-1), header.index_bits)
-                else:
-                    payload = context.encode(rows, self._tree)
+                payload = self._coding.encode(rows, self._tell)
                 stored += [payload, layout.strip_crc(first + i, payload)]
             return stored
 
         count = -(-len(indices) // header.strip_rows)
-        least = -(-_LEAST_PIXELS // (header.strip_rows * header.width))
-        for stored in self._workers.map(pack_run, cut_range(count, self._workers.count, least)):
+        least = -(-self._coding.thread_pixels // (header.strip_rows * header.width))
+        for stored in self._workers.map(encode_run, cut_range(count, self._workers.count, least)):
             for part in stored:
                 _write(self._strips, part)
-            if self._tree is not None:
+            if not header.has_fixed_sizes:
                 self._payload_bytes += [len(payload) for payload in stored[::2]]
         self._written_strips += count
 
@@ -276,7 +274,7 @@ class KmqWriter:
             self._strips.seek(0)
             while part := self._strips.read(_COPIED_BYTES):
                 _write(self._file, part)
-        if header.coding == "context":
+        if not header.has_fixed_sizes:
             sizes = np.array(self._payload_bytes, np.int64)
             file_bytes = header.strips_offset + int(sizes.sum()) + layout.CRC_BYTES * len(sizes)
             self.header = header.with_table(sizes[:-1], file_bytes)
@@ -298,13 +296,14 @@ def write_image(
     strip_rows: int | None = None,
     coding: str = "packed",
     threads: int | None = None,
+    on_progress: OnProgress | None = None,
 ) -> bytes:
     """Return the file that holds an image.
 
     Parameters
     ----------
     image : IndexedImage
-    strip_rows, coding, threads
+    strip_rows, coding, threads, on_progress
         As for KmqWriter.
 
     Raises
@@ -322,6 +321,7 @@ def write_image(
         sections=image.sections,
         coding=coding,
         threads=threads,
+        on_progress=on_progress,
     ) as writer:
         writer.append(image.indices)
     return buffer.getvalue()
