@@ -1,4 +1,4 @@
-"""How many colours a file of a given size can have: known beforehand, as packed indices have a fixed size."""
+"""How many colours a packed file of a given size can have: known beforehand, since its indices have one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ def fit_colors(
     has_alpha: bool,
     strip_rows: int | None,
     sections: tuple[Section, ...],
-    coding: str,
 ) -> tuple[int | Literal["auto"], dict[str, Any]]:
     """Lower the number of colours to what a file of a given size can have.
 
@@ -44,8 +43,6 @@ def fit_colors(
         As for KmqWriter.
     sections : tuple of Section
         What else goes into the file.
-    coding : str
-        "packed": of other codings, the size is known only afterwards.
 
     Returns
     -------
@@ -56,11 +53,7 @@ def fit_colors(
     ------
     TargetError
         If the least that is asked for does not fit.
-    ValueError
-        If the coding is another one.
     """
-    if coding != "packed":
-        raise ValueError(f"max_bytes is for packed coding, found {coding!r}")
     check_integer("max_bytes", max_bytes, 1)
     chosen = [options[name] for name in ("keep", "palette") if options.get(name) is not None]
     colors = [np.asarray(each) for each in chosen]

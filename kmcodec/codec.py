@@ -98,7 +98,14 @@ def encode(
     sections = metadata.to_sections()
     if lossy is not None or (max_bytes is not None and coding == "context"):
         return encode_lossy(
-            pixels, n_colors, options, lossy, max_bytes, strip_rows=strip_rows, sections=sections
+            pixels,
+            n_colors,
+            options,
+            lossy,
+            max_bytes,
+            strip_rows=strip_rows,
+            sections=sections,
+            on_progress=on_progress,
         )
     if max_bytes is not None:
         n_colors, options = fit_colors(
@@ -110,7 +117,6 @@ def encode(
             has_alpha=bool((pixels[:, :, 3:] != 255).any()),
             strip_rows=strip_rows,
             sections=sections,
-            coding=coding,
         )
     image = replace(quantize(pixels, n_colors, **options), sections=sections)
     return write_image(
@@ -170,7 +176,8 @@ def write(
     rgb : array_like or Rows
         As for encode. A picture on disk is read in blocks, twice, and needs not fit into memory: a memory
         map (``np.load(path, mmap_mode="r")``), or an array that gives its rows by slicing, as those of h5py
-        and zarr. target_ssim, and target_psnr with dithering, need it in memory.
+        and zarr. target_ssim, target_psnr with dithering, lossy, and max_bytes with context coding need it in
+        memory.
     n_colors, **options
         As for encode.
 

@@ -26,7 +26,7 @@ from kmcodec.quantize.grouping import divide_rounded
 from kmcodec.quantize.histogram import count_picture, look_up
 from kmcodec.quantize.options import Request, check_options
 from kmcodec.quantize.palette import choose_palette
-from kmcodec.threads import Workers
+from kmcodec.threads import OnProgress, Tell, Workers
 
 # An index is taken to cost so many times its average at most: where something new comes, its first pixels
 # are dear, and to avoid them is to pay for the next ones. Without that limit photographs lose a few percent,
@@ -80,6 +80,7 @@ def encode_lossy(
     *,
     strip_rows: int | None,
     sections: tuple[Section, ...],
+    on_progress: OnProgress | None = None,
 ) -> bytes:
     """Encode a picture with context coding: at what a bit is worth, or into a file of a size.
 
@@ -98,6 +99,8 @@ def encode_lossy(
     strip_rows : int or None
     sections : tuple of Section
         As for KmqWriter.
+    on_progress : callable, optional
+        As for kmcodec.encode.
 
     Returns
     -------
@@ -112,7 +115,7 @@ def encode_lossy(
         If an argument has the wrong type, or is out of range.
     """
     with Workers(options.get("threads")) as workers:
-        picture = _Picture(pixels, n_colors, options, strip_rows, sections, workers)
+        picture = _Picture(pixels, n_colors, options, strip_rows, sections, workers, on_progress)
         if lossy is not None:
             return _encode_at_rate(picture, picture.scale(lossy), options.get("effort", "default"))
         return _encode_to_size(picture, check_integer("max_bytes", max_bytes, 1))
@@ -180,6 +183,7 @@ class _Picture:
         strip_rows: int | None,
         sections: tuple[Section, ...],
         workers: Workers,
+        on_progress: OnProgress | None,
     ) -> None:
         self._request: Request = check_options(
             n_colors, **{name: value for name, value in options.items() if name != "threads"}
@@ -191,6 +195,7 @@ class _Picture:
         self._workers = workers
         self._strip_rows = strip_rows
         self._sections = sections
+        self._on_progress = on_progress
         self._nearest: dict[int, tuple[IndexedImage, NDArray[np.int16]]] = {}
         self._histogram, self._rows = count_picture(drop_opaque_alpha(pixels), workers)
         n_fixed = len(self._request.fixed)
@@ -223,19 +228,24 @@ class _Picture:
         for k, _ in tries:
             if k not in self._nearest:
                 self._nearest[k] = self._find_nearest(k)
-        return self._workers.map(lambda each: self._store_one(*each), tries)
+        # Each pixel is looked at once where colours are the nearest, else three times.
+        passes = sum(3 if per_bit else 1 for _, per_bit in tries)
+        tell = self._workers.count_work("choosing", passes * self._rows.size, self._on_progress)
+        return self._workers.map(lambda each: self._store_one(*each, tell), tries)
 
-    def _store_one(self, n_colors: int, per_bit: int) -> _Result:
+    def _store_one(self, n_colors: int, per_bit: int, tell: Tell) -> _Result:
         image, points = self._nearest[n_colors]
         if per_bit and len(image.palette) > 1:
-            image = self._choose(image, points, per_bit)
+            image = self._choose(image, points, per_bit, tell)
             sums = self._sum(image, points)
             image, sums = self._fit_palette(image, sums)
         else:
             sums = self._sum(image, points)
-        return self._store(image, points, sums)
+        return self._store(image, points, sums, tell)
 
-    def _choose(self, image: IndexedImage, points: NDArray[np.int16], per_bit: int) -> IndexedImage:
+    def _choose(
+        self, image: IndexedImage, points: NDArray[np.int16], per_bit: int, tell: Tell
+    ) -> IndexedImage:
         tree = context.build_tree(image.palette)
         header = plan_header(
             len(image.palette),
@@ -251,7 +261,7 @@ class _Picture:
         ]
         totals = np.zeros(len(image.palette), np.int64)
         for rows in strips:
-            totals += context.meter(image.indices[rows], tree)
+            totals += context.meter(image.indices[rows], tree, tell)
         counts = np.bincount(image.indices.reshape(-1), minlength=len(image.palette))
         trade = context.Trade(
             per_bit,
@@ -261,7 +271,7 @@ class _Picture:
         )
         indices = np.empty_like(image.indices)
         for rows in strips:
-            indices[rows] = context.choose_indices(image.indices[rows], self._rows[rows], tree, trade)
+            indices[rows] = context.choose_indices(image.indices[rows], self._rows[rows], tree, trade, tell)
         return IndexedImage(image.palette, indices)
 
     def _find_nearest(self, n_colors: int) -> tuple[IndexedImage, NDArray[np.int16]]:
@@ -312,12 +322,23 @@ class _Picture:
         indices = to_indices(numbers, len(palette))[image.indices]
         return IndexedImage(palette, indices), moved
 
-    def _store(self, image: IndexedImage, points: NDArray[np.int16], sums: NDArray[np.int64]) -> _Result:
+    def _store(
+        self, image: IndexedImage, points: NDArray[np.int16], sums: NDArray[np.int64], tell: Tell
+    ) -> _Result:
         """Return the file of an image, and its error."""
         entries = self._request.space.to_points(image.palette).astype(np.int64)
         squares = (points.astype(np.int64) ** 2).sum(axis=1)
         error = int((squares * self._histogram.counts).sum())
         error += int(((sums[:, :1] * entries - 2 * sums[:, 1:]) * entries).sum())
         image = IndexedImage(image.palette, image.indices, self._sections)
-        file = write_image(image, strip_rows=self._strip_rows, coding="context", threads=self._workers.count)
+        done = 0
+
+        def tell_more(_: str, now: int, __: int) -> None:
+            nonlocal done
+            more, done = now - done, now
+            tell(more)
+
+        file = write_image(
+            image, strip_rows=self._strip_rows, coding="context", threads=1, on_progress=tell_more
+        )
         return _Result(file, error)

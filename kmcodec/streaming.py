@@ -19,6 +19,7 @@ from kmcodec.budget import fit_colors
 from kmcodec.checks import check_integer
 from kmcodec.container.layout import Header
 from kmcodec.container.writer import KmqWriter, check_coding
+from kmcodec.lossy import check_lossy
 from kmcodec.metadata import Metadata
 from kmcodec.quantize.choose import check_needs_no_pixels, choose_palette_for_goal
 from kmcodec.quantize.histogram import ColorCounter, ColorTable
@@ -62,6 +63,7 @@ def write_rows(
     metadata: Metadata | None = None,
     recipe: bool = False,
     max_bytes: int | None = None,
+    lossy: float | None = None,
     on_progress: OnProgress | None = None,
     threads: int | None = None,
     **options: Any,
@@ -76,8 +78,9 @@ def write_rows(
         Shape (height, width, 3) or (height, width, 4), uint8; is read twice from top to bottom.
     on_progress : callable, optional
         Is told the name of the work, and pixels done and in all.
-    n_colors, coding, strip_rows, metadata, recipe, max_bytes, threads, **options
-        As for kmcodec.encode, but target_ssim, and target_psnr with dithering, which need all pixels at once.
+    n_colors, coding, strip_rows, metadata, recipe, max_bytes, lossy, threads, **options
+        As for kmcodec.encode, but target_ssim, target_psnr with dithering, lossy, and max_bytes with context
+        coding, which need all pixels at once.
 
     Returns
     -------
@@ -101,6 +104,9 @@ def write_rows(
     request = check_options(n_colors, **options)
     check_needs_no_pixels(request)
     check_coding(coding)
+    check_lossy(lossy, coding, max_bytes)
+    if lossy is not None or (max_bytes is not None and coding == "context"):
+        raise ValueError("lossy, and max_bytes with context coding, need the picture in memory")
     # All that can be wrong is found before the work begins.
     metadata = metadata or Metadata()
     metadata.to_sections()
@@ -129,7 +135,6 @@ def write_rows(
                 has_alpha=histogram.colors.shape[1] == 4,
                 strip_rows=strip_rows,
                 sections=sections,
-                coding=coding,
             )
             request = check_options(n_colors, **options)
         choice = choose_palette_for_goal(histogram, request, workers)

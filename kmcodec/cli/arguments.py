@@ -123,6 +123,13 @@ def _add_encode(commands: Any) -> None:
         default="packed",
         help="packed: ceil(log2 K) bits a pixel (default); context: as few as can be, a second a megapixel",
     )
+    file.add_argument(
+        "--lossy",
+        type=_number("of 0..1000000", lambda value: 0 <= value <= 1e6),
+        metavar="L",
+        help="with context coding: take other colours where a bit is saved for a squared error of L"
+        " (5 is hardly visible, 20 in gradients, 100 in most places; try -k 256)",
+    )
     _add_strip_rows(file)
     file.add_argument(
         "--strip-metadata",
@@ -163,7 +170,8 @@ def _add_count(group: Any) -> None:
         "--max-bytes",
         type=_integer(1, 2**63 - 1),
         metavar="N",
-        help="take as many colours as fit into a file of this size; -k is then the most",
+        help="take as many colours as fit into a file of this size; -k is then the most"
+        " (with context coding also other colours, as --lossy does)",
     )
 
 

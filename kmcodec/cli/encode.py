@@ -27,6 +27,8 @@ from kmcodec.rows import opening_rows
 from kmcodec.streaming import Rows, write_rows
 
 _DEFAULT_COLORS = 64
+# Where a size is given: more would take long, and rarely serve a picture better.
+_MOST_CONTEXT_COLORS = 256
 
 # An uncompiled encode of fewer pixels takes a few seconds at most.
 _FEW_PIXELS = 64 * 64
@@ -38,8 +40,7 @@ def run(options: argparse.Namespace) -> int:
     output = outputs.resolve(options.output, options.input, ".kmq", force=options.force, others=others)
     if options.json and output == "-":
         raise UsageError("--json and an output of - both ask for standard output")
-    if options.max_bytes is not None and options.coding != "packed":
-        raise UsageError("--max-bytes goes with packed coding only")
+    _check_lossy(options)
     goal = _choose_goal(options)
     keep = _check_palette_options(options, goal)
     palette = None
@@ -67,11 +68,15 @@ def run(options: argparse.Namespace) -> int:
             "coding": options.coding,
             "strip_rows": options.strip_rows,
             "recipe": options.recipe,
+            "lossy": options.lossy,
             "on_iteration": show,
             "on_progress": progress.show_share,
         }
-        needs_pixels = options.target_ssim is not None or (
-            options.target_psnr is not None and options.dither != "none"
+        needs_pixels = (
+            options.target_ssim is not None
+            or (options.target_psnr is not None and options.dither != "none")
+            or options.lossy is not None
+            or (options.max_bytes is not None and options.coding == "context")
         )
         with _opening_rows("-" if needs_pixels else options.input) as rows:
             if rows is None:
@@ -143,6 +148,24 @@ def _choose_metadata(options: argparse.Namespace, picture: Picture | None) -> Me
     return picture.metadata
 
 
+def _check_lossy(options: argparse.Namespace) -> None:
+    """Raise UsageError where context coding is not to be lossless, and something does not go with that."""
+    if options.lossy is not None:
+        name = "--lossy"
+        if options.coding != "context":
+            raise UsageError("--lossy goes with --coding context")
+        if options.max_bytes is not None:
+            raise UsageError("--lossy does not go with --max-bytes, which chooses it")
+    elif options.max_bytes is not None and options.coding == "context":
+        name = "--max-bytes with --coding context"
+    else:
+        return
+    if options.dither != "none":
+        raise UsageError(f"{name} does not go with --dither {options.dither}")
+    if options.colors == "auto" or options.target_psnr is not None or options.target_ssim is not None:
+        raise UsageError(f"{name} takes a number of colours: it does not go with -k auto, or a target")
+
+
 def _choose_goal(options: argparse.Namespace) -> dict[str, Any]:
     """Return how many colours are asked for, as arguments of kmcodec.encode."""
     colors = options.colors
@@ -153,7 +176,7 @@ def _choose_goal(options: argparse.Namespace) -> dict[str, Any]:
         if isinstance(colors, int):
             goal["max_colors"] = colors
     elif colors is None and options.max_bytes is not None:
-        goal = {"n_colors": MAX_COLORS}
+        goal = {"n_colors": MAX_COLORS if options.coding == "packed" else _MOST_CONTEXT_COLORS}
     if options.max_bytes is not None:
         goal["max_bytes"] = options.max_bytes
     return goal

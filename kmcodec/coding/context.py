@@ -220,7 +220,7 @@ def encode(indices: Indices, tree: Tree, tell: Callable[[int], None] | None = No
             break
         capacity = position
         if tell is not None:
-            tell(-rows * width)
+            tell(-len(wide))
     end = payload[:position].tobytes()
     return end + bytes([(low >> 24) + 1]) if low else end
 
