@@ -175,6 +175,7 @@ class Picture:
     sections: tuple[Section, ...] = ()
     version: int = 0x10
     coding: str = "packed"
+    payloads: tuple[bytes, ...] = ()  # of context coding, where they are not the encoder's
 
     @property
     def index_bits(self) -> int:
@@ -215,7 +216,7 @@ class Picture:
             payloads = tuple(packed(indices, self.index_bits) for indices in strips)
             return Parts(fields, colors + alpha, area, payloads)
         tree = context.build_tree(np.array([list(entry) for entry in self.palette], np.uint8))
-        payloads = tuple(
+        payloads = self.payloads or tuple(
             context.encode(np.array(indices, np.uint16).reshape(-1, self.width), tree) for indices in strips
         )
         return Parts(fields, colors + alpha, area, payloads, strip_table(payloads))
@@ -641,6 +642,74 @@ def drawing(width: int, height: int, colors: int, *, noise: float = 0, strip_row
     return Picture(width, height, palette, indices, strip_rows or height, coding="context")
 
 
+def still_picture() -> Picture:
+    """Return a high context-coded picture of columns that hardly ever change."""
+    width, height, colors = 16, 340, 7
+    generator = random.Random(SEED)
+    row = [generator.randrange(colors) for _ in range(width)]
+    indices: list[int] = []
+    for y in range(height):
+        # The left half changes now and then, so that `least` takes all values up to 40; the right half once,
+        # long after 255 rows.
+        if y % 47 == 0:
+            row[generator.randrange(width // 2)] = generator.randrange(colors)
+        if y == height - 30:
+            row[width - 3] = (row[width - 3] + 1) % colors
+        indices += row
+    return Picture(width, height, distinct_palette(colors), tuple(indices), height, coding="context")
+
+
+def deep_picture() -> Picture:
+    """Return a context-coded picture of few of 2500 colours, and so of the same nodes again and again.
+
+    Most of them are bright, which are the last ones of each level of the tree.
+    """
+    generator = random.Random(SEED)
+    palette = distinct_palette(2500)
+    used = sorted(range(2500), key=lambda index: sum(palette[index]))[-24:]
+    used += [generator.randrange(2500) for _ in range(12)]
+    indices = tuple(generator.choice(used) for _ in range(20 * 10))
+    return Picture(20, 20, palette, indices * 2, 20, coding="context")
+
+
+def crowded_strips() -> Picture:
+    """Return a context-coded picture in strips of two rows of noise that repeat.
+
+    Their tables are so small that of eight entries that are looked for at once, one sometimes takes the place
+    of one that follows.
+    """
+    width, strip_rows, colors = 11, 5, 16
+    generator = random.Random(SEED)
+    used = [generator.randrange(colors) for _ in range(16)]
+    indices: list[int] = []
+    for _ in range(12):
+        noise = [generator.choice(used) for _ in range(2 * width)]
+        indices += (noise * 3)[: strip_rows * width]
+    height = len(indices) // width
+    return Picture(width, height, distinct_palette(colors), tuple(indices), strip_rows, coding="context")
+
+
+def repeated_noise() -> Picture:
+    """Return a context-coded picture in which noise comes twice, with changes the second time.
+
+    It is larger than 2^16 pixels, from where on no table grows any more, and of the entries for the noise, a
+    hundred find their places taken. What lies between takes few decisions: rows of one colour, but for a
+    pixel that changes every fourth row, so that a match becomes longer than 65535 pixels.
+    """
+    width, colors = 1024, 16
+    generator = random.Random(SEED)
+    still, changed = [0] * width, [0] * width
+    changed[500] = 1
+    noise = [generator.randrange(colors) for _ in range(3 * width)]
+    again = noise[:width]
+    for pixel in range(600, width, 60):
+        again[pixel] = generator.randrange(colors)
+    rows = (still * 2, noise, (still * 3 + changed) * 20, again)
+    indices = tuple(index for part in rows for index in part)
+    height = len(indices) // width
+    return Picture(width, height, distinct_palette(colors), indices, height, coding="context")
+
+
 def contexts() -> Iterator[Valid]:
     """Yield context-coded pictures."""
     for colors in (2, 3, 4, 5, 8, 9, 16, 17, 64, 100, 256, 257, 1025):
@@ -667,6 +736,17 @@ def contexts() -> Iterator[Valid]:
     for strip_rows in (1, 7, 20, 39):
         stored = drawing(40, 40, 20, noise=0.05, strip_rows=strip_rows)
         yield Valid(f"context-strips-{strip_rows}", f"a strip table; strips of {strip_rows} rows (6)", stored)
+    yield Valid("context-still", "columns that stay the same for over 255 rows (6.2.8)", still_picture())
+    yield Valid("context-deep-tree", "decisions at nodes above 1023 (6.2.9)", deep_picture())
+    exercises = "small tables, in which eight entries are in each other's way (6.2.6)"
+    yield Valid("context-crowded", exercises, crowded_strips())
+    exercises = "tables of the largest size, entries taken anew, matches of up to 65535 pixels (6.2.5, 6.2.6)"
+    yield Valid("context-repeated-noise", exercises, repeated_noise())
+    exercises = "a payload that ends with low = 0, and runs that are there but not taken (6.2.1, 6.2.8)"
+    yield Valid("context-no-last-byte", exercises, ZEROS)
+    half = drawing(40, 20, 20, noise=0.05)
+    stored = replace(half, height=40, indices=half.indices * 2)
+    yield Valid("context-strips-alike", "two strips alike, and so two payloads alike (6)", stored)
     stored = replace(CONTEXT, sections=(TITLE, UNKNOWN))
     yield Valid("context-sections", "a strip table behind sections (6)", stored)
 
@@ -688,6 +768,8 @@ def limits() -> Iterator[Valid]:
 
 
 CONTEXT = drawing(40, 24, 20, noise=0.05, strip_rows=9)
+# All decisions are 1, by which `low` is never raised: runs are broken, though each pixel is the one above it.
+ZEROS = Picture(8, 12, distinct_palette(2), (0,) * 96, 12, coding="context", payloads=(b"\0",))
 EXAMPLE = Picture(3, 2, (b"\xff\0\0", b"\0\xff\0", b"\0\0\xff"), (0, 1, 2, 2, 1, 0), 2)
 VALID: tuple[Callable[[], Iterator[Valid]], ...] = (
     index_widths,
@@ -1087,6 +1169,14 @@ def bad_payload() -> Iterator[Invalid]:
         yield spoilt("much-more", "20 bytes too many", number, payload + bytes(range(20)), size)
         end = bytes([(payload[-1] + 1) % 256])
         yield spoilt("last-byte", "another last byte", number, payload[:-1] + end, size - 1)
+    # Not every payload that is cut is invalid: that of strip 2 decodes to other pixels.
+    payload = CONTEXT_PARTS.payloads[0]
+    yield spoilt("cut", "2 bytes too few", 0, payload[:-2], len(payload) - 2)
+    offset = ZEROS.parts().strip(0)
+    for name, payload, place in (("one-more", b"\0\1", 1), ("empty", b"", 0)):
+        data = ZEROS.parts().with_payload(0, payload).encode()
+        breaks = f"section 6.2.1: a payload of {len(payload)} bytes instead of the 1 of low = 0"
+        yield Invalid(f"payload-{name}-low-0", breaks, data, offset + place, "payload")
 
 
 INVALID: tuple[Callable[[], Iterator[Invalid]], ...] = (

@@ -334,7 +334,7 @@ LOGISTIC = [65536 - value for value in LOGISTIC[:0:-1]] + LOGISTIC  # L[-32] com
 SQUASH = [  # squash(x - 2048): L[-32] and x = -2048 are moved to 0 alike
     (LOGISTIC[x >> 6] * (64 - (x & 63)) + LOGISTIC[(x >> 6) + 1] * (x & 63) + 32) >> 6 for x in range(4096)
 ]
-# 6.2.2: "the least x in -2047..2046 with squash(x) >= 16 * q + 8, or 2047 if there is none"
+# 6.2.2: "the least x with squash(x) >= 16 * q + 8"
 STRETCH = [bisect.bisect_left(SQUASH, 16 * q + 8, 1, 4095) - 2048 for q in range(4096)]
 # 6.2.2: "a pair with m = min(z, o) is a state if m <= 7 and max(z, o) <= C[m]."
 MOST = (31, 31, 24, 18, 14, 11, 9, 8)  # C
@@ -379,7 +379,7 @@ def _clamp(value: int, least: int, most: int) -> int:
 
 
 def _level(length: int) -> int:
-    """Compute 6.2.9: "the length if that is less than 16; else 16 for lengths to 31, 17 to 63, 18 to 127"."""
+    """Compute 6.2.5: "the length if that is less than 16; else 16 for lengths to 31, 17 to 63, 18 to 127"."""
     return length if length < 16 else min(length.bit_length() + 11, 21)
 
 
@@ -480,13 +480,13 @@ class Decisions:
     ) -> int:
         """Make a decision of what 6.2.7 says is "given", in the steps that it numbers."""
         maps, stretch, squash = self.maps[kind], STRETCH, SQUASH
-        # step 1; 6.2.7: "If s is not 0, input[2 i] = stretch(p) and input[2 i + 1] = (p - 2048) >> 1; else
-        # input[2 i] = stretch(p) >> 2 and input[2 i + 1] = 0."
+        # step 1; 6.2.7: "If the state is not 0, input[2 i] = stretch(chance) and input[2 i + 1] = (chance -
+        # 2048) >> 1; else input[2 i] = stretch(chance) >> 2 and input[2 i + 1] = 0."
         numbers = [states[place] for place in places]
         inputs: list[int] = []
-        for state_map, s in zip(maps, numbers, strict=True):
-            p = state_map[s] >> 4
-            inputs += (stretch[p], (p - 2048) >> 1) if s else (stretch[p] >> 2, 0)
+        for state_map, state in zip(maps, numbers, strict=True):
+            chance = state_map[state] >> 4
+            inputs += (stretch[chance], (chance - 2048) >> 1) if state else (stretch[chance] >> 2, 0)
         inputs += extra
         # step 2; 6.2.7: "v0 grows by the number of the contexts 1, 2 and 3 whose state is not 0."
         v0, v1, v2 = vectors
@@ -497,31 +497,32 @@ class Decisions:
         u = self.finals[final]
         t = _clamp(sum(map(mul, ts, u)) >> 14, -2047, 2047)
         p = squash[t + 2048]
-        # step 4; 6.2.7: "y = (t + 2048) * 23, j = y >> 12, r = y & 4095."
-        y = (t + 2048) * 23
-        j, r = y >> 12, y & 4095
-        in_a, in_b = self.refine_a[_hash(a) >> 20], self.refine_b[_hash(b) >> 20]
-        pa = (in_a[j] * (4096 - r) + in_a[j + 1] * r) >> 12
-        pb = (in_b[j] * (4096 - r) + in_b[j + 1] * r) >> 12
+        # step 4; 6.2.7: "scaled = (t + 2048) * 23, slot = scaled >> 12, part = scaled & 4095."
+        scaled = (t + 2048) * 23
+        slot, part = scaled >> 12, scaled & 4095
+        ra, rb = self.refine_a[_hash(a) >> 20], self.refine_b[_hash(b) >> 20]
+        pa = (ra[slot] * (4096 - part) + ra[slot + 1] * part) >> 12
+        pb = (rb[slot] * (4096 - part) + rb[slot + 1] * part) >> 12
         # step 5; 6.2.7: "P = clamp((2 * p + pa + pb + 2) >> 2, 16, 65520) is the probability for 6.2.1"
         decision = self._take(_clamp((2 * p + pa + pb + 2) >> 2, 16, 65520))
         # step 6; 6.2.7: "With goal = 65535 if d is 1, else 0, all is updated."
         goal = 65535 if decision else 0
-        j += r >> 11
-        in_a[j] += (goal - in_a[j]) >> 6
-        in_b[j] += (goal - in_b[j]) >> 6
-        e = (goal - p) >> 4
-        u[:] = [_clamp(v + ((t * e * 6 + 131072) >> 18), -30000, 30000) for v, t in zip(u, ts, strict=True)]
+        slot += part >> 11
+        ra[slot] += (goal - ra[slot]) >> 6
+        rb[slot] += (goal - rb[slot]) >> 6
+        error = (goal - p) >> 4
+        changed = [v + ((t * error * 6 + 131072) >> 18) for v, t in zip(u, ts, strict=True)]
+        u[:] = [_clamp(v, -30000, 30000) for v in changed]
         rate = 20 + 9830400 // (65536 + self.count)
         self.count = min(self.count + 1, 1 << 24)
         for w, t in zip(weights, ts, strict=True):
-            e = _clamp(((goal - squash[t + 2048]) * rate) >> 8, -32767, 32767)
-            w[:] = [v + ((x * e + 32768) >> 16) for v, x in zip(w, inputs, strict=True)]
+            error = _clamp(((goal - squash[t + 2048]) * rate) >> 8, -32767, 32767)
+            w[:] = [v + ((x * error + 32768) >> 16) for v, x in zip(w, inputs, strict=True)]
             if max(w) > 30000 or min(w) < -30000:
                 w[:] = [_clamp(v, -30000, 30000) for v in w]
         follow = NEXT[decision]
-        for state_map, s, place in zip(maps, numbers, places, strict=True):
-            state_map[s] += (goal - state_map[s]) >> 7
+        for state_map, state, place in zip(maps, numbers, places, strict=True):
+            state_map[state] += (goal - state_map[state]) >> 7
             # 6.2.7: "Where contexts share an entry, this is done once for each of them"
             states[place] = follow[states[place]]
         return decision
@@ -548,7 +549,7 @@ class Decisions:
 
     def check_end(self, offset: int) -> None:
         """Check the payload, which begins at the offset, after the last decision."""
-        # 6.2.1: "The payload must have n bytes if low is 0, else n + 1 bytes, of which the last must be
+        # 6.2.1: "The payload must have `shifts` bytes if low is 0, else one more, which must be
         # (low >> 24) + 1."
         size = self.position - 4 + (self.low != 0)
         if len(self.payload) != size:
@@ -609,7 +610,8 @@ class ContextStrip:
         if self.broken or y < 2 or above[x + 5] != W or row[-2] != above[x + 4]:
             return []
         # 6.2.8: "counted up to the first that differs, to column width - 1, or to 32 columns, whichever comes
-        # first. If it was ended by one that differs, it is made 2 less."
+        # first. If it was ended by one that differs, it is made 2 less; if by the last column or the 32nd,
+        # whatever follows, it is not."
         length, most = 0, min(width - x, 32)
         while length < most and above[x + 6 + length] == above2[x + 6 + length]:
             length += 1
@@ -626,41 +628,42 @@ class ContextStrip:
         match, matched = self.match[0], self.matched[0]
         # 6.2.8: "else 1 if match + length <= y * width + x and the pixels match .. match + length - 1 are
         # those of row y - 1 from column x on; else 2"
-        k = 0
+        told = 0
         if matched:
-            k = 1 if self.indices[match : match + length] == run else 2  # shorter at the end of what is known
+            # what is taken is shorter at the end of what is known
+            told = 1 if self.indices[match : match + length] == run else 2
         level = _level(matched)
         shape = 0 if length < 8 else 1 if length < 16 else 2 if length < 32 else 3
-        i = min(least, 40)
-        B = (1 + 9 * shape + 3 * k + same) * M_NODE + 2 * M_BROKEN
+        still = min(least, 40)
+        base = (1 + 9 * shape + 3 * told + same) * M_NODE + 2 * M_BROKEN
         keys = (
-            B + (x >> 3) * M_W,
-            B + W * M_W + i * M_N,
-            B + least * M_W,
-            B + left * M_W + i * M_N,
-            B + W * M_W + least * M_N,
-            B + level * M_W,
-            B + most * M_W,
-            B + above[x + length + 7] * M_W + above[x + length + 6] * M_N + i * M_NW,
+            base + (x >> 3) * M_W,
+            base + W * M_W + still * M_N,
+            base + least * M_W,
+            base + left * M_W + still * M_N,
+            base + W * M_W + least * M_N,
+            base + level * M_W,
+            base + most * M_W,
+            base + above[x + length + 7] * M_W + above[x + length + 6] * M_N + still * M_NW,
         )
         decision = self.decisions.decide(
             2,
             2,
             self.flags.states,
             self.flags.find(keys),  # "s0 of the flag entries"
-            [256, (0, 32, -32)[k] * level, 0, 0, 0, 0, 0, 0],
-            (528 + 4 * i, 1272 + (W & 255), 2876 + left),
+            [256, (0, 32, -32)[told] * level, 0, 0, 0, 0, 0, 0],
+            (528 + 4 * still, 1272 + (W & 255), 2876 + left),
             W * M_W + shape * M_KIND,
-            i * M_W + (3 * shape + k) * M_KIND,
+            still * M_W + (3 * shape + told) * M_KIND,
         )
         if decision:
             self.broken = 1
             return []
         for column in range(x, x + length):
             self.unchanged[column] = min(self.unchanged[column] + 1, 255)
-        # 6.2.8: "The length of match 0 grows by `length`, up to 65535, if k is 1, else it becomes 0; its
-        # pixel number grows by `length`; the length of match 1 becomes 0."
-        self.matched = [min(matched + length, 65535) if k == 1 else 0, 0]
+        # 6.2.8: "The length of match 0 grows by `length`, up to 65535, if told is 1, else it becomes
+        # 0; its pixel number grows by `length`; the length of match 1 becomes 0."
+        self.matched = [min(matched + length, 65535) if told == 1 else 0, 0]
         self.match[0] += length
         return run
 
@@ -670,14 +673,14 @@ class ContextStrip:
         NWWW, NWW, NW, N, NE, NEE, NEEE, NE4, NE5 = self.above[x + 3 : x + 12]
         NNWW, NNW, NN, NNE, NNEE = self.above2[x + 4 : x + 9]
         w, n, indices = W * M_W, N * M_N, self.indices
-        n8 = w + n + NW * M_NW + NE * M_NE + WW * M_WW + NN * M_NN + NEE * M_NEE + NNE * M_NNE
-        n12 = n8 + NWW * M_NWW + NNW * M_NNW + WWW * M_WWW + NEEE * M_NEEE
-        n20 = n12 + W4 * M_W4 + W5 * M_W5 + W6 * M_W6 + NE4 * M_NE4 + NE5 * M_NE5
-        n20 += NWWW * M_NWWW + NNEE * M_NNEE + NNWW * M_NNWW
+        key8 = w + n + NW * M_NW + NE * M_NE + WW * M_WW + NN * M_NN + NEE * M_NEE + NNE * M_NNE
+        key12 = key8 + NWW * M_NWW + NNW * M_NNW + WWW * M_WWW + NEEE * M_NEEE
+        key20 = key12 + W4 * M_W4 + W5 * M_W5 + W6 * M_W6 + NE4 * M_NE4 + NE5 * M_NE5
+        key20 += NWWW * M_NWWW + NNEE * M_NNEE + NNWW * M_NNWW
 
         # 6.2.9: "what they hold are the *candidates* 0 and 1; then both are set to the number of this pixel."
         candidates, number = [], len(indices)
-        for table, key in zip(self.match_tables, (n20, n12), strict=True):
+        for table, key in zip(self.match_tables, (key20, key12), strict=True):
             entry = _hash(key) >> self.match_shift
             candidates.append(table[entry])
             table[entry] = number
@@ -693,52 +696,52 @@ class ContextStrip:
         near = 27 * texture + 9 * T(NNE) + 3 * T(NWW) + T(NEE)
         far = 27 * near + 9 * T(WWW) + 3 * T(NNW) + T(NEEE)
 
-        B = self.broken * M_BROKEN
+        base = self.broken * M_BROKEN
         north, west = n + NE * M_NE + NEE * M_NEE, w + n + WW * M_WW
         match_0 = (g[0] + 1) * M_NN + level[0] * M_NODE
         match_1 = n + (g[1] + 1) * M_NN + level[1] * M_NODE
-        keys = (near * M_KIND, n12, n8, north, west, w + n + match_0, match_1, far * M_KIND)
-        places = self.flags.find([B + key for key in keys])
-        # 6.2.9: "For i = 0 with c = N and, if that is not it, W differs from N, and K is not 2, for i = 1
-        # with c = W, a decision is made, of kind i; 1 means that the pixel is c."
-        for i, c in enumerate((N,) if W == N or len(self.palette) == 2 else (N, W)):
+        keys = (near * M_KIND, key12, key8, north, west, w + n + match_0, match_1, far * M_KIND)
+        places = self.flags.find([base + key for key in keys])
+        # 6.2.9: "A decision of kind 0 is made with `guess` = N and, if it is 0, W differs from N, and K is
+        # not 2, one of kind 1 with `guess` = W; 1 means that the pixel is the guess."
+        for kind, guess in enumerate((N,) if W == N or len(self.palette) == 2 else (N, W)):
             extra, agree = [256], [0, 0]
             counters = [self.counters[q][level[q]] for q in (0, 1)]
             for q in (0, 1):
-                C = counters[q][i]
-                agree[q] = 0 if g[q] == -1 else 1 if g[q] == c else 2
+                counter = counters[q][kind]
+                agree[q] = 0 if g[q] == -1 else 1 if g[q] == guess else 2
                 if agree[q] == 0:
                     extra += (0, 0)
                 elif agree[q] == 1:
-                    extra += (STRETCH[C >> 4], (C - 32768) >> 4)
+                    extra += (STRETCH[counter >> 4], (counter - 32768) >> 4)
                 else:
-                    extra += (-STRETCH[C >> 4], 0)
+                    extra += (-STRETCH[counter >> 4], 0)
             decision = self.decisions.decide(
-                i,
-                i,
+                kind,
+                kind,
                 self.flags.states,
-                [place + i for place in places],  # "s0 for i = 0, s1 for i = 1"
+                [place + kind for place in places],  # "s0 for kind 0, s1 for kind 1"
                 [*extra, 0, 0, 0],
                 (
-                    4 * (3 * (22 * i + level[0]) + agree[0]),
-                    760 + 256 * i + (c & 255),
-                    2552 + 162 * i + texture,
+                    4 * (3 * (22 * kind + level[0]) + agree[0]),
+                    760 + 256 * kind + (guess & 255),
+                    2552 + 162 * kind + texture,
                 ),
-                w + n + (i + 4) * M_KIND,
-                near * M_W + (i + 4) * M_KIND,
+                w + n + (kind + 4) * M_KIND,
+                near * M_W + (kind + 4) * M_KIND,
             )
             for q in (0, 1):
-                # 6.2.9: "if agree[q] is 1, C becomes C + ((65535 * d - C) >> 6); if agree[q] is 2 and d is 1,
-                # C becomes C + ((0 - C) >> 6)."
+                # 6.2.9: "if agree[q] is 1, counter becomes counter + ((65535 * d - counter) >> 6); if
+                # agree[q] is 2 and d is 1, counter becomes counter + ((0 - counter) >> 6)."
                 if agree[q] == 1:
-                    counters[q][i] += (65535 * decision - counters[q][i]) >> 6
+                    counters[q][kind] += (65535 * decision - counters[q][kind]) >> 6
                 elif agree[q] == 2 and decision:
-                    counters[q][i] += -counters[q][i] >> 6
+                    counters[q][kind] += -counters[q][kind] >> 6
             if decision:
-                pixel = c
+                pixel = guess
                 break
         else:  # 6.2.9: "*Steps.* If the pixel is neither"
-            pixel = self._descend(W, WW, NW, N, NE, NEE, NN, n12, g, level)
+            pixel = self._descend(W, WW, NW, N, NE, NEE, NN, key12, g, level)
 
         # 6.2.9: "*After the pixel.*"
         if pixel != N:
@@ -764,19 +767,19 @@ class ContextStrip:
         NE: int,
         NEE: int,
         NN: int,
-        n12: int,
+        key12: int,
         g: list[int],
         level: list[int],
     ) -> int:
         """Find a pixel by 6.2.9: "going down the tree (6.2.3) from the root to a leaf"."""
         tree, w, n = self.tree, W * M_W, N * M_N
-        # 6.2.9: "Excluded are the indices E = {N, W}, or {N} if K is 2."
+        # 6.2.9: "Excluded are the indices N and W, or N alone if K is 2."
         excluded = {tree.leaf[N]} if len(self.palette) == 2 else {tree.leaf[N], tree.leaf[W]}
         counters = [self.counters[q][level[q]] for q in (0, 1)]
         leaves = [tree.leaf[g[q]] if g[q] != -1 else 0 for q in (0, 1)]
         keys = (
             0,
-            n12,
+            key12,
             w + n,
             n + NE * M_NE + NEE * M_NEE,
             w + n + WW * M_WW,
@@ -833,20 +836,20 @@ class ContextStrip:
                 node * M_W + W * M_NW,
             )
             for q in (0, 1):
-                # 6.2.9: "C becomes C + ((65535 - C) >> 6) if it was on the side that was taken, else
-                # C + ((0 - C) >> 6)."
+                # 6.2.9: "counter becomes counter + ((65535 - counter) >> 6) if the leaf was on the side that
+                # was taken, else counter + ((0 - counter) >> 6)."
                 if sides[q] != -1:
                     counters[q][2] += ((65535 if sides[q] == decision else 0) - counters[q][2]) >> 6
             node = 2 * node + decision
         return tree.indices[node]
 
     def _diff(self, i: int, j: int) -> int:
-        """Compare two colours. 6.2.9: "0 if s < 7, 1 if s < 70, else 2"."""
+        """Compare two colours. 6.2.9: "0 if sum < 7, 1 if sum < 70, else 2"."""
         if i == j:
             return 0
         pairs = zip(self.palette[i], self.palette[j], (2, 4, 1, 4), strict=False)
-        s = sum(abs(left - right) * factor for left, right, factor in pairs)
-        return 0 if s < 7 else 1 if s < 70 else 2
+        total = sum(abs(left - right) * factor for left, right, factor in pairs)
+        return 0 if total < 7 else 1 if total < 70 else 2
 
 
 def decode_context(

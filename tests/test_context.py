@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support import SPECIFICATION, indexed_images, photo
+from support import ROOT, SPECIFICATION, indexed_images, photo
 
 import kmcodec
 from kmcodec import kernels
 from kmcodec.cli import main
 from kmcodec.coding import context
+from kmcodec.container import layout
 from kmcodec.container.reader import KmqReader
 from kmcodec.container.salvage import salvage
 from kmcodec.container.writer import KmqWriter, write_image
@@ -138,12 +139,37 @@ def test_any_payload_decodes_or_is_refused(image: IndexedImage, data: st.DataObj
 
 @pytest.mark.parametrize("more", [b"\0", b"\x01\x02\x03"])
 def test_a_payload_that_is_too_long_is_refused(more: bytes) -> None:
-    """The payload must have n bytes if low is 0, else n + 1 bytes."""
+    """The payload must have `shifts` bytes if low is 0, else one more."""
     image = page()
     payload, tree = code(image)
     with pytest.raises(PayloadError, match="payload") as caught:
         decode(payload + more, image, tree)
     assert 8 * len(payload) == caught.value.bit
+
+
+def test_some_payloads_that_are_cut_are_found_by_their_checksum_alone() -> None:
+    """Payload checks do not find every payload that is cut short; `strip_crc` does."""
+    path = ROOT / "spec" / "vectors" / "valid" / "context-sections.kmq"
+    data = path.read_bytes()
+    header = KmqReader(data).header
+    start, tree = header.strip_offset(2), context.build_tree(KmqReader(data).palette)
+    payload = data[start : start + header.payload_bytes(2) - 2]
+    indices = context.decode(payload, header.rows_of_strip(2), header.width, tree)
+    assert int(indices.max()) < header.n_colors
+    with pytest.raises(KmqFormatError) as caught:
+        kmcodec.decode(data[: start + len(payload)] + data[-4:])
+    assert caught.value.field.startswith("strip_crc")
+
+
+def test_noise_after_learning_takes_less_than_29_bytes_a_pixel() -> None:
+    """A payload has at most 29 bytes a pixel, also where the model has learnt to be surprised."""
+    rng = np.random.default_rng(8)
+    palette = rng.integers(0, 256, (65536, 3), np.uint8)
+    flat = np.zeros((300, 400), np.uint16)
+    flat[-1, 200:] = rng.integers(1, 65536, 200)
+    image = IndexedImage(palette, flat)
+    before = len(code(IndexedImage(palette, np.zeros((300, 400), np.uint16)))[0])
+    assert 200 * 2 < len(code(image)[0]) - before < 200 * 29
 
 
 @given(patterned_images(max_side=16), st.data())
@@ -191,13 +217,18 @@ def test_the_model_is_small() -> None:
 
 
 def test_tables_are_those_of_the_specification() -> None:
-    """L, C and the multipliers stand in section 6.2 as they are used."""
+    """L, C, the multipliers and the numbers derived stand in section 6.2 as they are used."""
     tables = context._make_tables()
     text = SPECIFICATION[SPECIFICATION.index("*Logistic.*") :]
     numbers = [int(n) for n in re.findall(r"\d+", text[text.index("= ") : text.index(", and L[-i]")])]
     assert numbers == list(context._LOGISTIC)
     assert numbers[:-1] == tables.squash[2048::64].tolist()
     assert f"C[0..7] = {', '.join(map(str, context._CAPS))}" in text
+    least, most = tables.stretch[0], tables.stretch[4095]
+    assert f"from stretch(0) = {least} to stretch(4095) = {most}" in " ".join(text.split())
+    states = sum(context._is_state(zeros, ones) for zeros in range(32) for ones in range(32))
+    assert f"(0, 0) is state 0, and there are {states}." in " ".join(text.split())
+    assert f"a payload has at most {layout._MOST_CONTEXT_BYTES} bytes a pixel" in SPECIFICATION
     source = Path(kernels.__file__).with_name("context.py").read_text(encoding="utf-8")
     used = dict(re.findall(r"(M_\w+) = cython.declare\(cython.ulonglong, 0x([0-9A-F]+)\)", source))
     given_ = dict(re.findall(r"(M_\w+) +([0-9A-F]{8})\b", SPECIFICATION))
@@ -206,14 +237,13 @@ def test_tables_are_those_of_the_specification() -> None:
 
 
 def test_stretch_undoes_squash() -> None:
-    """stretch(q) is the least x with squash(x) >= 16 q + 8."""
+    """stretch(q) = the least x with squash(x) >= 16 * q + 8."""
     tables = context._make_tables()
     squash: NDArray[np.int64] = tables.squash.astype(np.int64)
     assert (np.diff(squash) >= 0).all()
     for q in range(0, 4096, 37):
         x = int(tables.stretch[q])
-        assert x == 2047 or squash[x + 2048] >= 16 * q + 8
-        assert x == -2047 or squash[x + 2047] < 16 * q + 8
+        assert squash[x + 2047] < 16 * q + 8 <= squash[x + 2048]
 
 
 # ------------------------------ In files
@@ -354,8 +384,6 @@ def test_a_damaged_table_costs_what_lies_behind_the_damage() -> None:
 
 def test_sizes_in_the_table_are_checked_against_the_file() -> None:
     """A strip's table entry that leads beyond the file is an error at the end of the file."""
-    from kmcodec.container import layout
-
     image = page()
     data = bytearray(write_image(image, strip_rows=20, coding="context"))
     header = KmqReader(bytes(data)).header

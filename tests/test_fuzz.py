@@ -19,15 +19,20 @@ REGRESSIONS = sorted((Path(__file__).parent / "fuzz" / "regressions").glob("*"))
 
 
 def make_real_files() -> dict[str, bytes]:
-    """Encode small real pictures: few colours; alpha; several strips and metadata."""
+    """Encode small real pictures in both codings: few colours; alpha; several strips and metadata."""
     sprite, icon, chelsea = (load_picture(SAMPLES / f"{name}.png") for name in ("sprite", "icon", "chelsea"))
     metadata = kmcodec.Metadata(
         texts=(kmcodec.Text("Title", "Chelsea"),), density=kmcodec.Density(2835, 2835, True)
     )
+    pixels = chelsea[100:120, 200:232]
     return {
         "sprite": kmcodec.encode(sprite, 4),
         "icon": kmcodec.encode(icon[:24, 40:64], 16),
-        "chelsea": kmcodec.encode(chelsea[100:120, 200:232], 16, strip_rows=7, metadata=metadata),
+        "chelsea": kmcodec.encode(pixels, 16, strip_rows=7, metadata=metadata),
+        "context-icon": kmcodec.encode(icon[:16, 40:64], 16, strip_rows=5, coding="context"),
+        "context-chelsea": kmcodec.encode(
+            pixels[:12], 300, strip_rows=5, metadata=metadata, coding="context"
+        ),
     }
 
 
@@ -36,10 +41,13 @@ REAL_FILES = make_real_files()
 
 def test_real_files_are_what_they_are_said_to_be() -> None:
     """There are transparency, several strips and sections among them."""
-    sprite, icon, chelsea = (kmcodec.KmqReader(data) for data in REAL_FILES.values())
-    assert (4, 3) == sprite.palette.shape
-    assert (16, 4) == icon.palette.shape
-    assert (3, 2) == (chelsea.header.strip_count, len(chelsea.sections))
+    readers = {name: kmcodec.KmqReader(data) for name, data in REAL_FILES.items()}
+    assert (4, 3) == readers["sprite"].palette.shape
+    assert (16, 4) == readers["icon"].palette.shape == readers["context-icon"].palette.shape
+    for name, reader in readers.items():
+        assert ("context" if name.startswith("context") else "packed") == reader.header.coding
+        if name.endswith("chelsea"):
+            assert (3, 2) == (reader.header.strip_count, len(reader.sections))
 
 
 @pytest.mark.parametrize("name", REAL_FILES)
@@ -63,9 +71,10 @@ def test_every_cut_is_noticed(name: str) -> None:
 
 
 @pytest.mark.parametrize("in_full", [True, False])
-def test_damage_tells_what_is_missed(in_full: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["chelsea", "context-chelsea"])
+def test_damage_tells_what_is_missed(name: str, in_full: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check of damage is one: it would report a reader that looks at nothing."""
-    data = REAL_FILES["chelsea"]
+    data = REAL_FILES[name]
     damager = damage.Damager(data, in_full=in_full)
     flips = damage.Task(is_flip=True, start=0, stop=8 * len(data))
     assert [] == damager.run(flips)
@@ -161,7 +170,7 @@ def test_all_ways_of_reading_agree_on_mutations() -> None:
 
 def test_roundtrips() -> None:
     """Any picture with any options is decoded as it was quantized."""
-    for seed in range(150):
+    for seed in range(200):
         rng = random.Random(seed)
         roundtrip_target.check_roundtrip(rng.randint, rng.randbytes)
 
@@ -177,3 +186,14 @@ def test_regressions(path: Path) -> None:
         run.close()
     assert {} == tally.examples
     reader_target.check_reader(data)
+
+
+def test_pictures_are_soaked_in_both_codings() -> None:
+    """Of a picture, files of either coding are made, in several strips, of few colours and of many."""
+    headers = [kmcodec.KmqReader(data).header for data in soak.encode_picture(SAMPLES / "chelsea.png")]
+    context = [header for header in headers if header.coding == "context"]
+    assert 0 < len(context) < len(headers)
+    assert any(header.strip_count > 1 for header in context)
+    assert {2, 300} <= {header.n_colors for header in context}
+    for data in soak.encode_picture(SAMPLES / "chelsea.png"):
+        assert len(data) <= soak.MAX_INPUT_BYTES

@@ -2,8 +2,8 @@
 
     python tests/fuzz/damage.py [--jobs N] [--max-bytes N] FILE...
 
-A FILE is a .kmq file, or a picture, which is encoded with K = 16, 64 and 256, eight rows to a strip. Bits are
-flipped in place, in one buffer that is read again and again. What reads it:
+A FILE is a .kmq file, or a picture, which is encoded with K = 16, 64 and 256 in both codings, eight rows to a
+strip. Bits are flipped in place, in one buffer that is read again and again. What reads it:
 
 - kmcodec.decode, for every cut, and for every bit of a file of at most --max-bytes bytes. It must raise
   KmqFormatError.
@@ -18,18 +18,20 @@ Prints what was tried, and exits with status 1 if a change was not noticed.
 from __future__ import annotations
 
 import argparse
+import bisect
 import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import kmcodec
 from kmcodec.pictures import load_picture
 
 _COLORS = (16, 64, 256)
+_CODINGS: tuple[Literal["packed", "context"], ...] = ("packed", "context")
 _STRIP_ROWS = 8
 
 # Changes that a process tries before it takes the next ones.
@@ -102,8 +104,9 @@ class Damager:
         self._in_full = in_full
         self._reader = kmcodec.KmqReader(self._buffer, max_pixels=None)
         header = self._reader.header
-        self._strips_offset = header.strips_offset
-        self._strip_bytes = header.strip_offset(1) - header.strip_offset(0)
+        # Where each strip begins, and the last one ends.
+        self._strip_offsets = [header.strip_offset(number) for number in range(header.strip_count)]
+        self._strip_offsets.append(header.file_bytes)
 
     def run(self, task: Task) -> list[int]:
         """Return the bits or lengths that were not noticed."""
@@ -113,13 +116,11 @@ class Damager:
         return find_missed_cuts(self._buffer, changes, decode)
 
     def _read_flipped(self, bit: int) -> None:
-        byte = bit // 8 - self._strips_offset
-        number, byte_of_strip = divmod(byte, self._strip_bytes)
-        is_first = byte_of_strip == 0 and bit % 8 == 0
-        is_last = bit % 8 == 7 and (
-            byte_of_strip == self._strip_bytes - 1 or bit == 8 * len(self._buffer) - 1
-        )
-        if self._in_full or byte < 0 or is_first or is_last:
+        # The strip in which the bit lies; -1 before the first.
+        number = bisect.bisect(self._strip_offsets, bit // 8) - 1
+        is_first = bit == 8 * self._strip_offsets[number]
+        is_last = bit == 8 * self._strip_offsets[number + 1] - 1
+        if self._in_full or number < 0 or is_first or is_last:
             decode(self._buffer)
         else:
             row = number * self._reader.header.strip_rows
@@ -181,7 +182,9 @@ def load_files(paths: Sequence[Path]) -> Iterable[tuple[str, bytes]]:
             continue
         pixels = load_picture(path)
         for n_colors in _COLORS:
-            yield f"{path.name} K={n_colors}", kmcodec.encode(pixels, n_colors, strip_rows=_STRIP_ROWS)
+            for coding in _CODINGS:
+                data = kmcodec.encode(pixels, n_colors, strip_rows=_STRIP_ROWS, coding=coding)
+                yield f"{path.name} K={n_colors} {coding}", data
 
 
 def main() -> int:

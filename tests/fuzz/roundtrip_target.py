@@ -1,4 +1,4 @@
-"""Encode and decode small pictures with any options: a target for atheris.
+"""Encode and decode small pictures with any options, in both codings: a target for atheris.
 
 python tests/fuzz/roundtrip_target.py [OPTION OF LIBFUZZER]... [CORPUS]
 """
@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kmcodec
+from kmcodec.container.layout import CODINGS
+from kmcodec.container.writer import write_image
+from kmcodec.image import to_indices
 
 MAX_SIDE = 40
 
@@ -27,18 +30,28 @@ Take: TypeAlias = Callable[[int], bytes]
 def check_roundtrip(draw: Draw, take: Take) -> None:
     """Draw a picture and options; encode and decode.
 
+    Every other time, the picture is quantized; else its indices are drawn too, of any K.
+
     Raises
     ------
     AssertionError
-        If the result is not what kmcodec.quantize promises.
+        If the result is not what kmcodec.quantize promises, or not the image that was written.
     Exception
         If anything raises: no argument is out of range.
     """
+    if draw(0, 1):
+        check_quantized(draw, take)
+    else:
+        check_written(draw, take)
+
+
+def check_quantized(draw: Draw, take: Take) -> None:
+    """Draw a picture and options; quantize, encode and decode."""
     pixels = draw_picture(draw, take)
     n_colors = draw_n_colors(draw)
     options = draw_options(draw, take, n_colors)
     container: dict[str, Any] = {
-        "strip_rows": (None, draw(1, MAX_SIDE + 1))[draw(0, 1)],
+        **draw_storage(draw),
         "recipe": bool(draw(0, 1)),
         "threads": (None, draw(1, 4))[draw(0, 1)],
     }
@@ -58,6 +71,58 @@ def check_roundtrip(draw: Draw, take: Take) -> None:
         colors |= kept
     if len(colors) <= n_colors:
         assert np.array_equal(with_alpha(pixels), with_alpha(decoded)), "not exact"
+
+
+def check_written(draw: Draw, take: Take) -> None:
+    """Draw an image and how it is stored; write it, and read it in several ways."""
+    image, storage = draw_image(draw, take), draw_storage(draw)
+    data = write_image(image, threads=(None, draw(1, 4))[draw(0, 1)], **storage)
+    reader = kmcodec.KmqReader(data)
+    expected_coding = storage["coding"] if len(image.palette) > 1 else "packed"
+    assert expected_coding == reader.header.coding, "another coding"
+    again = reader.image()
+    assert np.array_equal(image.palette, again.palette), "another palette"
+    assert np.array_equal(image.indices, again.indices), "other indices"
+    assert image.sections == again.sections, "other sections"
+    assert np.array_equal(image.to_rgb(), kmcodec.decode(data)), "other pixels"
+    reader.verify()
+    x, y = draw(0, image.width - 1), draw(0, image.height - 1)
+    width, height = draw(1, image.width - x), draw(1, image.height - y)
+    region = reader.region(x, y, width, height, verify=(None, False, True)[draw(0, 2)])
+    assert np.array_equal(image.to_rgb()[y : y + height, x : x + width], region), "another region"
+    assert data == write_image(again, threads=1, **storage), "other bytes the second time"
+
+
+def draw_image(draw: Draw, take: Take) -> kmcodec.IndexedImage:
+    """Draw an image of any K: noise, few of its indices, or rows that repeat, with changes here and there."""
+    n_colors, channels = draw_n_colors(draw), draw(3, 4)
+    height, width = draw(1, 3 * MAX_SIDE), draw(1, 2 * MAX_SIDE)
+    # Every index can come up, the last ones too.
+    drawn = draw_bytes(take, 2 * height * width).view(np.uint16).astype(np.int64) * n_colors >> 16
+    kind = draw(0, 2)
+    if kind == 1:
+        drawn %= draw(1, min(n_colors, 5))
+        drawn += draw(0, n_colors - 1 - int(drawn.max()))
+    elif kind == 2:
+        changed = np.arange(height * width) % draw(50, 500) == 0
+        drawn = np.where(changed, drawn, np.resize(drawn[: width * draw(1, 3)], height * width))
+    sections = [
+        kmcodec.Section(b"abcd", take(draw(0, 20))),
+        kmcodec.Section(b"text", b"Title\0\0\0" + take(draw(0, 20))),
+    ][: draw(0, 2)]
+    return kmcodec.IndexedImage(
+        draw_colors(draw, take, n_colors, channels),
+        to_indices(drawn.reshape(height, width), n_colors),
+        tuple(sections),
+    )
+
+
+def draw_storage(draw: Draw) -> dict[str, Any]:
+    """Draw a coding and, every other time, rows of a strip: more than one strip, most often."""
+    return {
+        "coding": CODINGS[draw(0, 1)],
+        "strip_rows": (None, draw(1, MAX_SIDE + 1))[draw(0, 1)],
+    }
 
 
 def draw_picture(draw: Draw, take: Take) -> NDArray[np.uint8]:
