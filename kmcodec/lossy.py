@@ -16,10 +16,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kmcodec.budget import out_of_reach
 from kmcodec.checks import check_integer
 from kmcodec.coding import context
+from kmcodec.container.layout import build_sections
 from kmcodec.container.writer import plan_header, write_image
-from kmcodec.errors import TargetError
 from kmcodec.image import IndexedImage, Section, drop_opaque_alpha, to_indices
 from kmcodec.quantize.colorspace import sort_palette
 from kmcodec.quantize.grouping import divide_rounded
@@ -151,9 +152,7 @@ def _encode_to_size(picture: _Picture, max_bytes: int) -> bytes:
         fitting += _find_first(picture, [(picture.most_colors, worth) for worth in worths], max_bytes)
     if not fitting:
         k = picture.least_colors
-        words = "1 colour" if k == 1 else f"{k} colours"
-        least = len(picture.store([(k, 0)])[0].file)
-        raise TargetError(f"{max_bytes} bytes are out of reach: with {words} the file takes {least}")
+        raise out_of_reach(max_bytes, k, len(picture.store([(k, 0)])[0].file), picture.sections_bytes)
     return min(fitting, key=lambda result: result.error).file
 
 
@@ -195,6 +194,8 @@ class _Picture:
         self._workers = workers
         self._strip_rows = strip_rows
         self._sections = sections
+        #: Of the metadata, with their checksum.
+        self.sections_bytes = len(build_sections(sections))
         self._on_progress = on_progress
         self._nearest: dict[int, tuple[IndexedImage, NDArray[np.int16]]] = {}
         self._histogram, self._rows = count_picture(drop_opaque_alpha(pixels), workers)
