@@ -3,8 +3,8 @@
     python benchmarks/lossy.py PICTURE_OR_FOLDER... [-k 256] [--plot OUT.png]
 
 Both are context-coded files, decoded again and measured. For the PSNR of each lower K, the bytes of --lossy
-are taken from its curve, between whose points the logarithm of the bytes is linear in the PSNR. Where the curve
-of --lossy does not reach, there is no figure.
+are taken from its curve, between whose points the logarithm of the bytes is linear in the PSNR. Where that
+curve does not reach, there is no figure.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def _give_memoryviews(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
-        return function(*(a if isinstance(a, int) else memoryview(a) for a in arguments))
+        return function(*(memoryview(a) if hasattr(a, "__array_interface__") else a for a in arguments))
 
     return call
 
@@ -52,7 +52,13 @@ def load_uncompiled(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     for public in module.__all__:
-        setattr(module, public, _give_memoryviews(getattr(module, public)))
+        kernel = getattr(module, public)
+        if isinstance(kernel, type):
+            for method in [name for name in vars(kernel) if name == "__init__" or name[0] != "_"]:
+                if callable(function := getattr(kernel, method)):
+                    setattr(kernel, method, _give_memoryviews(function))
+        else:
+            setattr(module, public, _give_memoryviews(kernel))
     return module
 
 
