@@ -22,7 +22,7 @@ from kmcodec.metrics import mean_squared_error, psnr_db
 from kmcodec.pictures import read_picture
 
 LOWER = (8, 16, 32, 64, 128)
-WORTHS = (2, 5, 10, 20, 40, 80, 160, 320, 640, 1280)
+WORTHS = (2, 5, 10, *(20 << i for i in range(12)))
 
 Curve = list[tuple[float, int]]
 
@@ -36,12 +36,10 @@ def main() -> None:
     parser.add_argument("-k", "--colors", type=int, default=256)
     parser.add_argument("--plot", help="draw the curves")
     options = parser.parse_args()
-    files = [
-        path
-        for each in options.pictures
-        for path in (sorted(each.iterdir()) if each.is_dir() else [each])
-        if path.suffix.lower() in SUFFIXES
-    ]
+    files = []
+    for each in options.pictures:
+        there = sorted(each.iterdir()) if each.is_dir() else []
+        files += [path for path in there if path.suffix.lower() in SUFFIXES] or [each]
     counts = [k for k in LOWER if k < options.colors]
     print(f"{'bytes of --lossy / of K at its PSNR':36}" + "".join(f"{f'K={k}':>8}" for k in counts))
     curves: dict[str, tuple[Curve, Curve]] = {}
@@ -50,9 +48,13 @@ def main() -> None:
         pixels = read_picture(path).pixels
         top = measure(pixels, options.colors, None)
         lower = [measure(pixels, k, None) for k in counts]
-        lossy = [measure(pixels, options.colors, worth) for worth in WORTHS]
-        curves[path.name] = [*lower, top], [*lossy, top]
-        ratios.append([compare(point, [*lossy, top]) for point in lower])
+        lossy = [top]
+        for worth in WORTHS:
+            # Not farther than the others go.
+            if lossy[-1][0] > lower[0][0]:
+                lossy.append(measure(pixels, options.colors, worth))
+        curves[path.name] = [*lower, top], lossy
+        ratios.append([compare(point, lossy) for point in lower])
         print(f"{path.name:36}" + "".join(format_ratio(ratio) for ratio in ratios[-1]), flush=True)
     means = [
         math.exp(sum(map(math.log, there)) / len(there)) if (there := [r for r in column if r]) else None
