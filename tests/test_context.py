@@ -419,4 +419,3 @@ def test_the_command_line_codes_in_context(
     assert 0 == main(["verify", "a.kmq"])
     assert 0 == main(["decode", "a.kmq", "-o", "c.png", "--region", "3,4,20,30"])
     np.testing.assert_array_equal(kmcodec.read("b.kmq")[4:34, 3:23], np.asarray(Image.open("c.png")))
-    assert 2 == main(["encode", "a.png", "--coding", "context", "--max-bytes", "9000", "-o", "d.kmq"])
