@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> int:
     format_name = ANIMATION_FORMATS[suffix]
     picture, _ = inputs.load(options.input)
     with Progress() as progress:
+        progress.show_task("k-means")
         frames = draw_iterations(
             picture.pixels,
             options.colors,
@@ -33,6 +34,9 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
             threads=options.threads,
         )
-    drawn = share_palette(frames) if format_name == "GIF" else frames
-    outputs.write(output, encode_animation(drawn, format_name, list_durations(frames)), force=options.force)
+        progress.show_task("writing")
+        drawn = share_palette(frames) if format_name == "GIF" else frames
+        outputs.write(
+            output, encode_animation(drawn, format_name, list_durations(frames)), force=options.force
+        )
     return 0

@@ -19,6 +19,7 @@ def run(options: argparse.Namespace) -> int:
         outputs.check_plot(options.plot, [options.input], force=options.force)
     picture, _ = inputs.load(options.input)
     with Progress() as progress:
+        progress.show_task("tracing the curve")
         curve = tune(
             picture.pixels,
             space=options.space,
@@ -26,9 +27,10 @@ def run(options: argparse.Namespace) -> int:
             threads=options.threads,
             on_progress=progress.show_share,
         )
-    if options.plot is not None:
-        with plots.drawing():
-            outputs.write_plot(options.plot, plots.draw_elbow(curve), force=options.force)
+        if options.plot is not None:
+            progress.show_task("drawing")
+            with plots.drawing():
+                outputs.write_plot(options.plot, plots.draw_elbow(curve), force=options.force)
     if options.json:
         outputs.print_json(curve.to_dict())
         return 0
