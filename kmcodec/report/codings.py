@@ -7,7 +7,8 @@ indices are coded, here and now.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from kmcodec.container.layout import CODINGS, Header
 from kmcodec.container.writer import KmqWriter, default_strip_rows, plan_header
@@ -75,7 +76,8 @@ def measure_codings(
     if other == "packed" or header.n_colors == 1:
         file_bytes[other] = _plan(header, other).file_bytes
     elif steps is not None:
-        file_bytes[other] = _code(image, other, threads, steps)
+        steps.start("context coding")
+        file_bytes[other] = code_image(image, threads=threads, on_strips=steps.count_step)
     return {coding: _measure(header, file_bytes[coding], source_bytes) for coding in CODINGS}
 
 
@@ -83,7 +85,34 @@ def count_coding_steps(header: Header, threads: int | None) -> int:
     """Return in how many steps measure_codings codes."""
     if header.coding == "context" or header.n_colors == 1:
         return 0
-    return len(_cut_rows(header.width, header.height, "context", threads))
+    return len(_cut_rows(header.width, header.height, threads))
+
+
+def code_image(image: IndexedImage, *, threads: int | None = None, on_strips: Callable[[], Any]) -> int:
+    """Return the size of a context-coded file, as write_image gives it; nothing of it is kept.
+
+    Parameters
+    ----------
+    image : IndexedImage
+    threads : int, optional
+        Default: all processors. An interrupt is answered when each has coded a strip.
+    on_strips : callable
+        Is called as often.
+    """
+    with open(os.devnull, "wb") as nowhere:
+        with KmqWriter(
+            nowhere,
+            image.palette,
+            image.width,
+            image.height,
+            sections=image.sections,
+            coding="context",
+            threads=threads,
+        ) as writer:
+            for rows in _cut_rows(image.width, image.height, threads):
+                writer.append(image.indices[rows])
+                on_strips()
+        return writer.header.file_bytes
 
 
 def _measure(header: Header, file_bytes: int | None, source_bytes: int | None) -> CodedSize | None:
@@ -110,26 +139,7 @@ def _plan(header: Header, coding: str) -> Header:
     )
 
 
-def _code(image: IndexedImage, coding: str, threads: int | None, steps: Steps) -> int:
-    """Return the size of the file that write_image gives, of which nothing is kept."""
-    steps.start(f"{coding} coding")
-    with open(os.devnull, "wb") as nowhere:
-        with KmqWriter(
-            nowhere,
-            image.palette,
-            image.width,
-            image.height,
-            sections=image.sections,
-            coding=coding,
-            threads=threads,
-        ) as writer:
-            for rows in _cut_rows(image.width, image.height, coding, threads):
-                writer.append(image.indices[rows])
-                steps.count_step()
-        return writer.header.file_bytes
-
-
-def _cut_rows(width: int, height: int, coding: str, threads: int | None) -> list[slice]:
+def _cut_rows(width: int, height: int, threads: int | None) -> list[slice]:
     """Return the rows that are coded at a time: a strip for each thread."""
-    step = default_strip_rows(width, height, coding) * count_threads(threads)
+    step = default_strip_rows(width, height, "context") * count_threads(threads)
     return [slice(start, start + step) for start in range(0, height, step)]

@@ -129,9 +129,11 @@ def tabulate_curve(curve: Curve) -> Table:
     columns: dict[str, list[str]] = {
         "colours": [str(point.colors) for point in points],
         "bits": [str(point.index_bits) for point in points],
-        "bytes": [f"{point.file_bytes:,}" for point in points],
-        "PSNR": [format_db(point.psnr_db) for point in points],
+        "bytes packed": [f"{point.file_bytes:,}" for point in points],
     }
+    if any(point.context_bytes is not None for point in points):
+        columns["context-coded"] = [f"{point.context_bytes:,}" for point in points]
+    columns["PSNR"] = [format_db(point.psnr_db) for point in points]
     if any(point.ssim is not None for point in points):
         columns["SSIM"] = ["" if point.ssim is None else f"{point.ssim:.4f}" for point in points]
     if any(point.delta_e_mean is not None for point in points):
