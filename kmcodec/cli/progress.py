@@ -91,6 +91,8 @@ class Progress:
     def _begin(self, label: str) -> None:
         if label != self._label:
             self._label, self._label_start = label, time.monotonic()
+            # At once: what was shown last is over.
+            self._last = 0.0
 
     def _measure_label(self) -> float:
         return time.monotonic() - self._label_start
