@@ -6,7 +6,7 @@ indices are coded, here and now.
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -99,20 +99,26 @@ def code_image(image: IndexedImage, *, threads: int | None = None, on_strips: Ca
     on_strips : callable
         Is called as often.
     """
-    with open(os.devnull, "wb") as nowhere:
-        with KmqWriter(
-            nowhere,
-            image.palette,
-            image.width,
-            image.height,
-            sections=image.sections,
-            coding="context",
-            threads=threads,
-        ) as writer:
-            for rows in _cut_rows(image.width, image.height, threads):
-                writer.append(image.indices[rows])
-                on_strips()
-        return writer.header.file_bytes
+    with KmqWriter(
+        _Nowhere(),
+        image.palette,
+        image.width,
+        image.height,
+        sections=image.sections,
+        coding="context",
+        threads=threads,
+    ) as writer:
+        for rows in _cut_rows(image.width, image.height, threads):
+            writer.append(image.indices[rows])
+            on_strips()
+    return writer.header.file_bytes
+
+
+class _Nowhere(io.BytesIO):
+    """Take all that is written, and keep nothing."""
+
+    def write(self, data: Any, /) -> int:
+        return len(data)
 
 
 def _measure(header: Header, file_bytes: int | None, source_bytes: int | None) -> CodedSize | None:
