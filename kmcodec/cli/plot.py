@@ -8,6 +8,7 @@ from typing import Any
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
+from kmcodec.cli.interrupts import ending_at_once
 from kmcodec.cli.progress import Progress
 from kmcodec.container.reader import KmqReader
 from kmcodec.image import IndexedImage
@@ -35,10 +36,11 @@ def run(options: argparse.Namespace) -> int:
     with Progress() as progress:
         progress.show_task("reading")
         picture, _ = inputs.load(options.original)
-        with plots.drawing():
+        with ending_at_once(), plots.drawing():
             figure = _DRAWINGS[options.kind](options, picture, progress)
             progress.show_task("drawing")
-            outputs.write_plot(output, figure, force=options.force)
+            drawn = outputs.render_plot(output, figure)
+        outputs.write(output, drawn, force=options.force)
     return 0
 
 

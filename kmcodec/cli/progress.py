@@ -8,6 +8,9 @@ import threading
 import time
 from collections.abc import Iterable
 
+#: Takes a terminal back to the beginning of a line, and clears it.
+CLEAR_LINE = "\r\x1b[K"
+
 # Seconds before the first line, and between two.
 _PATIENCE = 1.0
 _PAUSE = 0.1
@@ -47,7 +50,7 @@ class Progress:
     def clear(self) -> None:
         """Clear the line, so that another can be written there."""
         if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
             self._shown = False
 
     def show_step(self, label: str, step: int, total: int) -> None:
@@ -70,8 +73,8 @@ class Progress:
             label, done, total = self._joint_label, sum(self._shares.values()), len(self._shares)
         self._begin(label)
         share = done / total
-        left = self._measure_label() * (1 - share) / share if share > 0 else 0
-        self._show(label, f"{int(100 * share)} %, {_format_time(left)} left")
+        left = f", {_format_time(self._measure_label() * (1 - share) / share)} left" if share > 0 else ""
+        self._show(label, f"{int(100 * share)} %{left}")
 
     def show_task(self, label: str, done: int = 0, total: int = 1) -> None:
         """Tell what is being done, and how many of several tasks are done, of which each has its own pace.
@@ -114,7 +117,7 @@ class Progress:
                 return
             self._last = now
             self._shown = True
-            print(f"\r\x1b[K{label}: {text}", end="", file=sys.stderr, flush=True)
+            print(f"{CLEAR_LINE}{label}: {text}", end="", file=sys.stderr, flush=True)
 
 
 def _format_time(seconds: float) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
+from kmcodec.cli.interrupts import ending_at_once
 from kmcodec.cli.progress import Progress
 from kmcodec.container.reader import KmqReader
 from kmcodec.container.writer import write_image
@@ -162,13 +163,14 @@ def _build_page(
     summary = f"{text.summarize(subject.report)} {more}".rstrip()
     figures = []
     if plots.has_matplotlib():
-        figures = draw_figures(
-            subject.original,
-            subject.image,
-            subject.report.recorded,
-            threads=options.threads,
-            on_progress=progress.show_task,
-        )
+        with ending_at_once():
+            figures = draw_figures(
+                subject.original,
+                subject.image,
+                subject.report.recorded,
+                threads=options.threads,
+                on_progress=progress.show_task,
+            )
     else:
         notes = [*notes, f"{plots.HINT}."]
     progress.show_task("building the page")

@@ -6,6 +6,7 @@ import argparse
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import UsageError
+from kmcodec.cli.interrupts import ending_at_once
 from kmcodec.cli.progress import Progress
 from kmcodec.report import plots, text
 from kmcodec.report.tune import tune
@@ -29,8 +30,9 @@ def run(options: argparse.Namespace) -> int:
         )
         if options.plot is not None:
             progress.show_task("drawing")
-            with plots.drawing():
-                outputs.write_plot(options.plot, plots.draw_elbow(curve), force=options.force)
+            with ending_at_once(), plots.drawing():
+                drawn = outputs.render_plot(options.plot, plots.draw_elbow(curve))
+            outputs.write(options.plot, drawn, force=options.force)
     if options.json:
         outputs.print_json(curve.to_dict())
         return 0
