@@ -347,8 +347,9 @@ class TestTune:
         count = len(curve.points)
         assert list(range(count + 1)) == [done for name, done, _ in told if name == "measuring"]
         coding = [done for name, done, _ in told if name == "context coding"]
-        assert (0, count, sorted(coding)) == (coding[0], coding[-1], coding)
-        assert {count} == {total for _, _, total in told}
+        pixels = count * photo()[:, :, 0].size
+        assert (pixels, sorted(coding)) == (coding[-1], coding)
+        assert {("measuring", count), ("context coding", pixels)} == {(name, n) for name, _, n in told}
 
     def test_measures_are_those_of_the_report(self) -> None:
         """SSIM and delta E of a point are what the report says of such a picture."""

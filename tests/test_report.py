@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -174,8 +175,8 @@ def test_either_coding_has_its_row_and_the_other_one_its_command() -> None:
         ]
         assert 1 == words.count("this file")
     assert words.count("if indices are packed") == 1
-    assert "kmq recode 'a b.kmq' --coding context\n" in texts["packed"]
-    assert "kmq recode 'a b.kmq' --coding packed\n" in texts["context"]
+    assert "kmq recode 'a b.kmq' --coding context --force\n" in texts["packed"]
+    assert "kmq recode 'a b.kmq' --coding packed --force\n" in texts["context"]
     assert "if indices are packed" not in texts["packed"]
     one = kmcodec.report(photo(), kmcodec.encode(photo(), 1))
     assert "coding" not in to_text(one)
@@ -328,6 +329,17 @@ class TestCommand:
         words = succeed(tmp_path, "report", str(source), "a.kmq").decode()
         assert format_tables(list_tables(report, original=str(source), file="a.kmq")) in words
 
+    def test_command_for_the_other_coding(self, tmp_path: Path) -> None:
+        """It gives the file that the report has promised, there and back."""
+        succeed(tmp_path, "encode", str(SAMPLES / "icon.png"), "-o", "a b.kmq", "-k", "16", "--quiet")
+        words = ["report", str(SAMPLES / "icon.png"), "a b.kmq"]
+        for coding in ("context", "packed"):
+            values = json.loads(succeed(tmp_path, *words, "--json"))
+            command = re.search(r"kmq (recode .*)", succeed(tmp_path, *words).decode())
+            assert command is not None
+            succeed(tmp_path, *shlex.split(command[1]), "--quiet")
+            assert values["codings"][coding]["file_bytes"] == (tmp_path / "a b.kmq").stat().st_size
+
     def test_compare(self, tmp_path: Path) -> None:
         """The table and the verdict stand in text, JSON and page; sizes are those of the picture alone."""
         Image.fromarray(photo()).save(tmp_path / "a.png")
@@ -340,7 +352,7 @@ class TestCommand:
         sizes = [(tmp_path / name).stat().st_size for name in ("plain.kmq", "context.kmq")]
         assert sizes == [rival["file_bytes"] for rival in rivals[:2]]
         assert ["8 colours, packed", "8 colours, context-coded"] == [r["settings"] for r in rivals[:2]]
-        assert "(kmq recode a.kmq --coding context)" in values["comparison"]["sentence"]
+        assert "(kmq recode a.kmq --coding context --force)" in values["comparison"]["sentence"]
         again = json.loads(succeed(tmp_path, "report", "a.png", "context.kmq", "--compare", "--json"))
         assert sizes[::-1] == [rival["file_bytes"] for rival in again["comparison"]["rivals"][:2]]
         assert "recode" not in again["comparison"]["sentence"]

@@ -50,7 +50,7 @@ def _load_image(options: argparse.Namespace, picture: Picture, progress: Progres
         progress.show_task("k-means")
         return quantize(picture.pixels, options.colors, **_options_of(options))
     with inputs.opening_kmq(options.input) as file, naming(options.input):
-        image = KmqReader(file).image()
+        image = KmqReader(file, on_progress=progress.show_share).image()
     if image.indices.shape != picture.pixels.shape[:2]:
         raise CommandError(
             f"{show_path(options.input)}: has {image.width} x {image.height} pixels, the original"

@@ -83,7 +83,7 @@ def _measure(options: argparse.Namespace, progress: Progress) -> _Subject:
     progress.show_task("reading")
     picture, source_bytes = inputs.load(options.original)
     with inputs.opening_kmq(options.input) as file, naming(options.input):
-        reader = KmqReader(file)
+        reader = KmqReader(file, on_progress=progress.show_share)
         image = reader.image(threads=options.threads)
         try:
             report = measure.measure_image(
@@ -93,7 +93,8 @@ def _measure(options: argparse.Namespace, progress: Progress) -> _Subject:
                 recorded=reader.metadata.recipe,
                 source_bytes=source_bytes,
                 threads=options.threads,
-                on_progress=progress.show_task,
+                on_task=progress.show_task,
+                on_coding=progress.show_share,
             )
         except ValueError as error:
             raise CommandError(f"{show_path(options.input)}: {error}") from None

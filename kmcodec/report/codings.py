@@ -6,15 +6,12 @@ indices are coded, here and now.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kmcodec.container.layout import CODINGS, Header
-from kmcodec.container.writer import KmqWriter, default_strip_rows, plan_header
+from kmcodec.container.writer import plan_header, write_image
 from kmcodec.image import IndexedImage
-from kmcodec.report.steps import Steps
-from kmcodec.threads import count_threads
+from kmcodec.threads import OnProgress
 
 #: How a file is called that has its indices in a coding.
 ADJECTIVES = {"packed": "packed", "context": "context-coded"}
@@ -51,8 +48,9 @@ def measure_codings(
     header: Header,
     *,
     source_bytes: int | None,
+    is_coded: bool,
     threads: int | None,
-    steps: Steps | None,
+    on_progress: OnProgress | None,
 ) -> dict[str, CodedSize | None]:
     """Return what a file takes as it is, and recoded with the strips that the other coding has by default.
 
@@ -64,61 +62,27 @@ def measure_codings(
         Of the file.
     source_bytes : int or None
         Size of the original file.
+    is_coded : bool
+        Whether indices are coded where that has to be done to know the size, which is None otherwise.
     threads : int or None
         None: all processors.
-    steps : Steps or None
-        Are counted, as many as count_coding_steps says; None: nothing is coded, and what would have to be is
-        None.
+    on_progress : callable or None
+        Is told "context coding", and pixels coded and in all.
     """
     other = find_other(header.coding)
     file_bytes: dict[str, int | None] = {header.coding: header.file_bytes, other: None}
     # A palette of one colour is packed, whatever coding is asked for.
     if other == "packed" or header.n_colors == 1:
         file_bytes[other] = _plan(header, other).file_bytes
-    elif steps is not None:
-        steps.start("context coding")
-        file_bytes[other] = code_image(image, threads=threads, on_strips=steps.count_step)
+    elif is_coded:
+        tell = on_progress and _rename(on_progress)
+        file_bytes[other] = len(write_image(image, coding=other, threads=threads, on_progress=tell))
     return {coding: _measure(header, file_bytes[coding], source_bytes) for coding in CODINGS}
 
 
-def count_coding_steps(header: Header, threads: int | None) -> int:
-    """Return in how many steps measure_codings codes."""
-    if header.coding == "context" or header.n_colors == 1:
-        return 0
-    return len(_cut_rows(header.width, header.height, threads))
-
-
-def code_image(image: IndexedImage, *, threads: int | None = None, on_strips: Callable[[], Any]) -> int:
-    """Return the size of a context-coded file, as write_image gives it; nothing of it is kept.
-
-    Parameters
-    ----------
-    image : IndexedImage
-    threads : int, optional
-        Default: all processors. An interrupt is answered when each has coded a strip.
-    on_strips : callable
-        Is called as often.
-    """
-    with KmqWriter(
-        _Nowhere(),
-        image.palette,
-        image.width,
-        image.height,
-        sections=image.sections,
-        coding="context",
-        threads=threads,
-    ) as writer:
-        for rows in _cut_rows(image.width, image.height, threads):
-            writer.append(image.indices[rows])
-            on_strips()
-    return writer.header.file_bytes
-
-
-class _Nowhere(io.BytesIO):
-    """Take all that is written, and keep nothing."""
-
-    def write(self, data: Any, /) -> int:
-        return len(data)
+def _rename(on_progress: OnProgress) -> OnProgress:
+    """Return what is told of writing, and tells of coding: no file is written here."""
+    return lambda name, done, total: on_progress("context coding", done, total)
 
 
 def _measure(header: Header, file_bytes: int | None, source_bytes: int | None) -> CodedSize | None:
@@ -143,9 +107,3 @@ def _plan(header: Header, coding: str) -> Header:
         sections_bytes=header.sections_bytes,
         coding=coding,
     )
-
-
-def _cut_rows(width: int, height: int, threads: int | None) -> list[slice]:
-    """Return the rows that are coded at a time: a strip for each thread."""
-    step = default_strip_rows(width, height, "context") * count_threads(threads)
-    return [slice(start, start + step) for start in range(0, height, step)]

@@ -23,9 +23,9 @@ from kmcodec.report.codings import ADJECTIVES
 from kmcodec.report.lossless import plan_lossless
 from kmcodec.report.lossy import list_lossy_coders, plan_lossy
 from kmcodec.report.rival import Recoded, Rival, Task
-from kmcodec.report.steps import OnProgress, Steps
+from kmcodec.report.steps import Steps
 from kmcodec.report.verdict import write_verdict
-from kmcodec.threads import Workers
+from kmcodec.threads import OnProgress, Workers
 
 _Pixels = NDArray[np.uint8]
 

@@ -14,8 +14,9 @@ from kmcodec.quantize.options import EFFORTS, INITS, Iteration
 from kmcodec.quantize.quantizer import quantize
 from kmcodec.report import plots
 from kmcodec.report.page import Figure
-from kmcodec.report.steps import OnProgress, Steps
+from kmcodec.report.steps import Steps
 from kmcodec.report.tune import tune
+from kmcodec.threads import OnProgress
 
 _SPACE_CAPTION = (
     "Left, colours of the original; right, those of the palette, as large as their share of the pixels. Each"

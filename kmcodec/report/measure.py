@@ -20,9 +20,9 @@ from kmcodec.container.reader import KmqReader
 from kmcodec.container.source import FileLike
 from kmcodec.image import MAX_COLORS, IndexedImage, drop_opaque_alpha
 from kmcodec.recipe import PixelHash
-from kmcodec.report.codings import CodedSize, count_coding_steps, measure_codings
-from kmcodec.report.steps import OnProgress, Steps
-from kmcodec.threads import Workers
+from kmcodec.report.codings import CodedSize, measure_codings
+from kmcodec.report.steps import Steps
+from kmcodec.threads import OnProgress, Workers
 
 
 @dataclass(frozen=True)
@@ -271,9 +271,10 @@ def measure_image(
     perceptual: bool = True,
     codings: bool | None = None,
     threads: int | None = None,
-    on_progress: OnProgress | None = None,
+    on_task: OnProgress | None = None,
+    on_coding: OnProgress | None = None,
 ) -> Report:
-    """Do what report does, of a file that is already decoded, and tell on_progress how far it is."""
+    """Do what report does, of a file that is already decoded; tell how far it is, in tasks and in pixels."""
     original = check_pixels(rgb)
     if original.shape[:2] != (header.height, header.width):
         raise ValueError(
@@ -286,7 +287,7 @@ def measure_image(
     mse = metrics.mean_squared_error(original, decoded)
     is_coded = perceptual if codings is None else codings
     perceptual = perceptual and metrics.has_scikit_image()
-    steps = Steps(on_progress, 2 * perceptual + is_coded * count_coding_steps(header, threads))
+    steps = Steps(on_task, 2)
     ssim, difference = None, None
     if perceptual:
         with Workers(threads) as workers:
@@ -305,7 +306,12 @@ def measure_image(
         parts=measure_parts(header),
         coding=header.coding,
         codings=measure_codings(
-            image, header, source_bytes=source_bytes, threads=threads, steps=steps if is_coded else None
+            image,
+            header,
+            source_bytes=source_bytes,
+            is_coded=is_coded,
+            threads=threads,
+            on_progress=on_coding,
         ),
         colors_used=int(np.count_nonzero(np.bincount(image.indices.ravel()))),
         colors_asked=_find_colors_asked(recorded),

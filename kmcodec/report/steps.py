@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any
 
-#: Is told the name of the work, and how many steps are done and in all.
-OnProgress = Callable[[str, int, int], Any]
+from kmcodec.threads import OnProgress
 
 
 class Steps:

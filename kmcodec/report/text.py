@@ -60,8 +60,8 @@ def list_tables(report: Report, *, original: str, file: str, path: str | None = 
 
 
 def name_recoding(path: str, coding: str) -> str:
-    """Return the command that gives the file at a path another coding."""
-    return f"kmq recode {shlex.quote(path)} --coding {coding}"
+    """Return the command that gives the file at a path another coding, in its place: nothing is lost."""
+    return f"kmq recode {shlex.quote(path)} --coding {coding}{'' if path == '-' else ' --force'}"
 
 
 def list_notes(report: Report) -> list[str]:

@@ -11,14 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from kmcodec import metrics
 from kmcodec.checks import check_choice, check_pixels
-from kmcodec.container.writer import default_strip_rows, plan_header
+from kmcodec.container.writer import plan_header, write_image
 from kmcodec.image import IndexedImage, drop_opaque_alpha, to_indices
 from kmcodec.quantize.choose import CurvePoint, find_elbow, trace_curve
 from kmcodec.quantize.colorspace import SPACES
 from kmcodec.quantize.histogram import Histogram, count_picture, look_up
-from kmcodec.report.codings import code_image
-from kmcodec.report.steps import OnProgress
-from kmcodec.threads import Workers
+from kmcodec.threads import OnProgress, Workers
 
 
 class TunePoint(NamedTuple):
@@ -125,18 +123,18 @@ def tune(
         histogram, rows = count_picture(pixels, workers)
         curve = trace_curve(histogram, workers, space=chosen)
 
-        def index(point: CurvePoint) -> IndexedImage:
+        def index(point: CurvePoint, workers: Workers) -> IndexedImage:
             labels = to_indices(point.labels, len(point.palette))
             return IndexedImage(point.palette, look_up(rows, labels, workers))
 
         points = []
         for done, point in enumerate(curve):
             tell("measuring", done, len(curve))
-            picture = index(point).to_rgb() if perceptual else None
+            picture = index(point, workers).to_rgb() if perceptual else None
             points.append(_measure(pixels, histogram, point, picture, workers))
         tell("measuring", len(curve), len(curve))
         if is_coded:
-            sizes = _code(curve, index, workers, tell)
+            sizes = _code(curve, index, rows.size, workers, on_progress)
             points = [p._replace(context_bytes=size) for p, size in zip(points, sizes, strict=True)]
     elbow = find_elbow([point.n_colors for point in curve], [point.mse for point in curve])
     return Curve(tuple(points), curve[elbow].n_colors)
@@ -144,25 +142,29 @@ def tune(
 
 def _code(
     curve: Sequence[CurvePoint],
-    index: Callable[[CurvePoint], IndexedImage],
+    index: Callable[[CurvePoint, Workers], IndexedImage],
+    n_pixels: int,
     workers: Workers,
-    tell: OnProgress,
+    on_progress: OnProgress | None,
 ) -> list[int]:
     """Return what each point takes with context coding."""
-    sizes: list[int] = []
-    # A thread for each strip: those of several points, if one has not enough of them.
-    height, width = index(curve[0]).indices.shape
-    n_strips = -(-height // default_strip_rows(width, height, "context"))
-    at_a_time = max(1, workers.count // n_strips)
+    tell = workers.count_work("context coding", n_pixels * len(curve), on_progress)
 
-    def code(image: IndexedImage) -> int:
-        return code_image(image, threads=max(1, workers.count // at_a_time), on_strips=lambda: None)
+    def code(point: CurvePoint) -> int:
+        before = 0
 
-    for done in range(0, len(curve), at_a_time):
-        tell("context coding", done, len(curve))
-        sizes += workers.map(code, [index(point) for point in curve[done : done + at_a_time]])
-    tell("context coding", len(curve), len(curve))
-    return sizes
+        def relay(name: str, done: int, total: int) -> None:
+            nonlocal before
+            tell(done - before)
+            before = done
+
+        # Points side by side keep all threads busy; the strips of one often do not.
+        with Workers(1) as alone:
+            image = index(point, alone)
+        return len(write_image(image, coding="context", threads=1, on_progress=relay))
+
+    # Those that take longest first, so that none is left for the end.
+    return workers.map(code, reversed(curve))[::-1]
 
 
 def _measure(
