@@ -309,7 +309,10 @@ class TestCommand:
         assert json.loads(json.dumps(curve.to_dict())) == values
         assert "exists already" in fail(tmp_path, "tune", str(CHELSEA), "--plot", "a.svg")
         assert "needs a file" in fail(tmp_path, "tune", str(CHELSEA), "--plot", "-", status=2)
-        assert b"SSIM" not in succeed(tmp_path, "tune", str(CHELSEA), "--quick").splitlines()[0]
+        assert "context-coded" in words.splitlines()[0]
+        quick = succeed(tmp_path, "tune", str(CHELSEA), "--quick").splitlines()[0]
+        assert b"SSIM" not in quick
+        assert b"context" not in quick
 
 
 class TestTune:
@@ -322,6 +325,31 @@ class TestTune:
             report = measure(pixels, point.colors)
             assert (report.file_bytes, report.index_bits) == (point.file_bytes, point.index_bits)
             assert 0.95 < point.mse / report.mse < 1.05
+
+    @pytest.mark.parametrize("threads", [1, 3])
+    def test_context_coding(self, threads: int) -> None:
+        """Its sizes are near those of encoding with each K, and the same where the palette is exact."""
+        for name in ("chelsea.png", "icon.png"):
+            pixels = load_picture(SAMPLES / name)
+            for point in kmcodec.tune(pixels, perceptual=False, codings=True, threads=threads).points:
+                size = len(kmcodec.encode(pixels, point.colors, coding="context"))
+                assert 0.9 < (point.context_bytes or 0) / size < 1.1
+        pixels = kmcodec.quantize(photo(), 40).to_rgb()
+        last = kmcodec.tune(pixels, perceptual=False, codings=True, threads=threads).points[-1]
+        expected = len(kmcodec.encode(pixels, 40, coding="context"))
+        assert (40, expected) == (last.colors, last.context_bytes)
+        assert {None} == {point.context_bytes for point in kmcodec.tune(pixels, perceptual=False).points}
+
+    def test_progress(self) -> None:
+        """Each kind of work is told from its beginning to its end."""
+        told: list[tuple[str, int, int]] = []
+        curve = kmcodec.tune(photo(), codings=True, on_progress=lambda *step: told.append(step))
+        count = len(curve.points)
+        assert list(range(count + 1)) == [done for name, done, _ in told if name == "measuring"]
+        coding = [done for name, done, _ in told if name == "context coding"]
+        pixels = count * photo()[:, :, 0].size
+        assert (pixels, sorted(coding)) == (coding[-1], coding)
+        assert {("measuring", count), ("context coding", pixels)} == {(name, n) for name, _, n in told}
 
     def test_measures_are_those_of_the_report(self) -> None:
         """SSIM and delta E of a point are what the report says of such a picture."""

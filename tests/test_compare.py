@@ -23,7 +23,7 @@ from kmcodec.pictures import can_encode, encode_picture, load_picture
 from kmcodec.report.compare import Comparison, compare
 from kmcodec.report.lossless import plan_lossless
 from kmcodec.report.lossy import list_lossy_coders, plan_lossy
-from kmcodec.report.rival import HINT, Rival, choose_setting
+from kmcodec.report.rival import HINT, Recoded, Rival, choose_setting
 from kmcodec.report.verdict import write_verdict
 from kmcodec.threads import Workers
 
@@ -97,10 +97,23 @@ def comparison(original: NDArray[np.uint8], image: kmcodec.IndexedImage) -> Comp
 def test_every_format_has_its_row(comparison: Comparison) -> None:
     """The .kmq file comes first, then what has a file by its size, then what has none."""
     first, *others = comparison.rivals
-    assert (".kmq", "16 colours", True, 2000, 0.5) == first[:5]
+    assert (".kmq", "16 colours, packed", True, 2000, 0.5) == first[:5]
     assert {*LOSSLESS, *LOSSY, "original file"} == rivals_of(comparison).keys() - {".kmq"}
     sizes = [math.inf if rival.file_bytes is None else rival.file_bytes for rival in others]
     assert sorted(sizes) == sizes
+
+
+def test_the_other_coding_has_its_row(original: NDArray[np.uint8], image: kmcodec.IndexedImage) -> None:
+    """What the .kmq file is in the other coding comes second, and is no rival of its own."""
+    recoded = Recoded("packed", 3000, 0.25, "make it so")
+    result = compare(original, image, kmq_bytes=2000, kmq_seconds=0.5, coding="context", recoded=recoded)
+    first, second, *others = result.rivals
+    assert (".kmq", "16 colours, context-coded", True, 2000, 0.5) == first[:5]
+    assert (".kmq recoded", "16 colours, packed", True, 3000, 0.25) == second[:5]
+    assert first[5:] == second[5:]
+    plain = compare(original, image, kmq_bytes=2000)
+    assert plain.sentence == result.sentence
+    assert [rival[:4] for rival in plain.rivals[1:]] == [rival[:4] for rival in others]
 
 
 def test_rows_have_all_numbers_or_say_why_not(comparison: Comparison) -> None:
@@ -581,3 +594,51 @@ def test_verdict_begins_with_an_original_that_is_smaller(
         for name, n, p in ((".kmq", 50000, psnr_db), ("original file", source_bytes, math.inf))
     )
     assert write_verdict(kmq, [WEBP, PNG], source).startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("recoded_bytes", "coding", "source_bytes", "sentence"),
+    [
+        (
+            30000,
+            "context",
+            None,
+            "Context-coded, the same pixels take 30,000 bytes, 1.67 times smaller than this .kmq file"
+            " (command). Smallest at the same PSNR: AVIF, 20,000 bytes, 1.50 times smaller than the"
+            " context-coded .kmq file. Smallest with the same pixels: the context-coded .kmq file, 30,000"
+            " bytes; next is lossless WebP, 41,203 bytes, 1.37 times the size.",
+        ),
+        (
+            15000,
+            "context",
+            16000,
+            "Context-coded, the same pixels take 15,000 bytes, 3.33 times smaller than this .kmq file"
+            " (command). Smallest at this quality: the context-coded .kmq file, 15,000 bytes; next is AVIF"
+            " at the same PSNR, 20,000 bytes, 1.33 times the size.",
+        ),
+        (
+            45000,
+            "packed",
+            10000,
+            "Packed, the same pixels take 45,000 bytes, 1.11 times smaller than this .kmq file (command). The"
+            " original file is exact, and smaller: 10,000 bytes, 4.50 times smaller than the packed .kmq"
+            " file. Of the others, the smallest at the same PSNR: AVIF, 20,000 bytes, 2.25 times smaller."
+            " Smallest with the same pixels: lossless WebP, 41,203 bytes, 8.4 % smaller.",
+        ),
+    ],
+)
+def test_rivals_have_to_beat_the_smaller_coding(
+    recoded_bytes: int, coding: str, source_bytes: int | None, sentence: str
+) -> None:
+    """Where the other coding is smaller the verdict says how to get it, and compares with that."""
+    source = None if source_bytes is None else made_up("original file", source_bytes, psnr_db=math.inf)
+    recoded = Recoded(coding, recoded_bytes, None, "command")
+    assert sentence == write_verdict(made_up(".kmq", 50000), [WEBP, PNG, AVIF], source, recoded)
+
+
+@pytest.mark.parametrize("recoded_bytes", [50000, 80000])
+def test_a_coding_that_saves_nothing_is_not_recommended(recoded_bytes: int) -> None:
+    """Where the file has the smaller coding already, the verdict is about the file."""
+    recoded = Recoded("packed", recoded_bytes, None, "command")
+    expected = write_verdict(made_up(".kmq", 50000), [WEBP, PNG])
+    assert expected == write_verdict(made_up(".kmq", 50000), [WEBP, PNG], None, recoded)

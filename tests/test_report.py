@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from PIL import Image
 from support import ROOT, SAMPLES, fail, photo, succeed
 
 import kmcodec
+from kmcodec.container.writer import write_image
 from kmcodec.metrics import HINT, Region
 from kmcodec.pictures import load_picture
+from kmcodec.report.codings import CodedSize
 from kmcodec.report.measure import FileParts
 from kmcodec.report.text import format_tables, list_notes, list_tables
 
@@ -44,6 +47,7 @@ CASES: dict[str, tuple[NDArray[np.uint8], dict[str, Any]]] = {
     "one colour": (photo(), {"n_colors": 1}),
     "one pixel": (photo(1, 1), {}),
     "recipe": (photo(), {"n_colors": "auto", "recipe": True}),
+    "context coding": (photo(), {"n_colors": 8, "coding": "context"}),
 }
 
 
@@ -74,6 +78,8 @@ def test_numbers_of_a_small_picture() -> None:
             nominal_ratio=None,
             source_ratio=100 / 43,
             parts=FileParts(header=28, palette=3, indices=0, metadata=0, checksums=12),
+            coding="packed",
+            codings=dict.fromkeys(("packed", "context"), CodedSize(43, 6 / 43, 172.0, 100 / 43)),
             colors_used=1,
             colors_asked=None,
             has_alpha=False,
@@ -103,6 +109,79 @@ def test_json_follows_the_schema(case: kmcodec.Report) -> None:
     assert set(SCHEMA["required"]) <= set(SCHEMA["properties"])
 
 
+@pytest.mark.parametrize("coding", ["packed", "context"])
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((48, 64), {}),
+        ((48, 64), {"n_colors": 1}),
+        ((48, 64), {"n_colors": 300}),
+        ((48, 64), {"strip_rows": 5}),
+        ((48, 64), {"metadata": kmcodec.Metadata(xmp=b"<x/>")}),
+        ((1, 1), {}),
+        # Three strips of the default of packed coding, one of that of context coding; and two of that.
+        ((1100, 2000), {"n_colors": 3}),
+        ((2300, 2000), {"n_colors": 3}),
+    ],
+    ids=str,
+)
+def test_codings_are_those_of_files(coding: str, shape: tuple[int, int], options: dict[str, Any]) -> None:
+    """Sizes are those of the file as it is, and of the file that has the same image in the other coding."""
+    pixels = np.resize(photo(), (*shape, 3))
+    data = kmcodec.encode(pixels, coding=coding, **options)  # type: ignore[arg-type]
+    image = kmcodec.KmqReader(data).image()
+    report = kmcodec.report(pixels, data, source_bytes=7000, perceptual=False, codings=True)
+    other = {"packed": "context", "context": "packed"}[coding]
+    expected = {coding: len(data), other: len(write_image(image, coding=other))}
+    found = {name: size and size.file_bytes for name, size in report.codings.items()}
+    assert expected == found
+    for size in report.codings.values():
+        assert size is not None
+        assert (report.raw_bytes / size[0], 7000 / size[0]) == (size.ratio, size.source_ratio)
+        assert size.bits_per_pixel == 8 * size.file_bytes / (shape[0] * shape[1])
+    assert report.coding == kmcodec.KmqReader(data).header.coding
+
+
+def test_context_coding_is_tried_by_those_who_wait() -> None:
+    """It goes with the slow measures unless the caller says otherwise; packed sizes are always there."""
+    data = {coding: kmcodec.encode(photo(), 4, coding=coding) for coding in ("packed", "context")}
+    for options, is_tried in (
+        ({}, True),
+        ({"perceptual": False}, False),
+        ({"codings": False}, False),
+        ({"perceptual": False, "codings": True}, True),
+    ):
+        assert is_tried == (kmcodec.report(photo(), data["packed"], **options).codings["context"] is not None)
+        codings = kmcodec.report(photo(), data["context"], **options).codings
+        assert [len(data["packed"]), len(data["context"])] == [
+            size and size.file_bytes for size in codings.values()
+        ]
+    quick = kmcodec.report(photo(), data["packed"], perceptual=False)
+    jsonschema.validate(quick.to_dict(), SCHEMA)
+    assert "context-coded" in to_text(quick)
+
+
+def test_either_coding_has_its_row_and_the_other_one_its_command() -> None:
+    """The text says which coding the file has, what both take, and how to get the other."""
+    texts = {}
+    for coding in ("packed", "context"):
+        report = kmcodec.report(photo(), kmcodec.encode(photo(), 8, coding=coding), codings=True)
+        words = format_tables(list_tables(report, original="a.png", file="a b.kmq"))
+        texts[coding] = words
+        rows = [line.split() for line in words.partition("either coding\n")[2].splitlines()[1:3]]
+        assert ["packed", "context-coded"] == [row[0] for row in rows]
+        assert [f"{size.file_bytes:,}" for size in report.codings.values() if size] == [
+            row[1] for row in rows
+        ]
+        assert 1 == words.count("this file")
+    assert words.count("if indices are packed") == 1
+    assert "kmq recode 'a b.kmq' --coding context --force\n" in texts["packed"]
+    assert "kmq recode 'a b.kmq' --coding packed --force\n" in texts["context"]
+    assert "if indices are packed" not in texts["packed"]
+    one = kmcodec.report(photo(), kmcodec.encode(photo(), 1))
+    assert "coding" not in to_text(one)
+
+
 def find_numbers(values: Any) -> list[float]:
     """Return all numbers in JSON, those in recorded texts too."""
     if isinstance(values, dict):
@@ -116,7 +195,7 @@ def test_every_number_of_the_text_is_in_the_json(case: kmcodec.Report) -> None:
     """The text rounds, and says nothing else."""
     known = find_numbers(case.to_dict())
     for table in list_tables(case, original="a.png", file="a.kmq"):
-        for _, value in table.rows:
+        for value in (cell for _, *cells in table.rows for cell in cells):
             for number in re.findall(r"\d[\d,]*\.?\d*", value):
                 digits = len(number.partition(".")[2])
                 shown = float(number.replace(",", ""))
@@ -250,6 +329,17 @@ class TestCommand:
         words = succeed(tmp_path, "report", str(source), "a.kmq").decode()
         assert format_tables(list_tables(report, original=str(source), file="a.kmq")) in words
 
+    def test_command_for_the_other_coding(self, tmp_path: Path) -> None:
+        """It gives the file that the report has promised, there and back."""
+        succeed(tmp_path, "encode", str(SAMPLES / "icon.png"), "-o", "a b.kmq", "-k", "16", "--quiet")
+        words = ["report", str(SAMPLES / "icon.png"), "a b.kmq"]
+        for coding in ("context", "packed"):
+            values = json.loads(succeed(tmp_path, *words, "--json"))
+            command = re.search(r"kmq (recode .*)", succeed(tmp_path, *words).decode())
+            assert command is not None
+            succeed(tmp_path, *shlex.split(command[1]), "--quiet")
+            assert values["codings"][coding]["file_bytes"] == (tmp_path / "a b.kmq").stat().st_size
+
     def test_compare(self, tmp_path: Path) -> None:
         """The table and the verdict stand in text, JSON and page; sizes are those of the picture alone."""
         Image.fromarray(photo()).save(tmp_path / "a.png")
@@ -258,7 +348,14 @@ class TestCommand:
         values = json.loads(succeed(tmp_path, "report", "a.png", "a.kmq", "--compare", "--json"))
         jsonschema.validate(values, SCHEMA)
         rivals = values["comparison"]["rivals"]
-        assert (tmp_path / "plain.kmq").stat().st_size == rivals[0]["file_bytes"]
+        succeed(tmp_path, "encode", "a.png", "-o", "context.kmq", "-k", "8", "--quiet", "--coding", "context")
+        sizes = [(tmp_path / name).stat().st_size for name in ("plain.kmq", "context.kmq")]
+        assert sizes == [rival["file_bytes"] for rival in rivals[:2]]
+        assert ["8 colours, packed", "8 colours, context-coded"] == [r["settings"] for r in rivals[:2]]
+        assert "(kmq recode a.kmq --coding context --force)" in values["comparison"]["sentence"]
+        again = json.loads(succeed(tmp_path, "report", "a.png", "context.kmq", "--compare", "--json"))
+        assert sizes[::-1] == [rival["file_bytes"] for rival in again["comparison"]["rivals"][:2]]
+        assert "recode" not in again["comparison"]["sentence"]
         words = succeed(tmp_path, "report", "a.png", "a.kmq", "--compare", "--html", "a.html").decode()
         page = html.unescape((tmp_path / "a.html").read_text(encoding="utf-8"))
         assert "without metadata" in words

@@ -7,6 +7,7 @@ import os
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import UsageError, show_path
+from kmcodec.cli.interrupts import ending_at_once
 from kmcodec.cli.progress import Progress
 from kmcodec.pictures import ANIMATION_FORMATS, encode_animation
 from kmcodec.report.animate import draw_iterations, list_durations, share_palette
@@ -22,17 +23,22 @@ def run(options: argparse.Namespace) -> int:
     format_name = ANIMATION_FORMATS[suffix]
     picture, _ = inputs.load(options.input)
     with Progress() as progress:
-        frames = draw_iterations(
-            picture.pixels,
-            options.colors,
-            axes_space=options.axes,
-            on_progress=progress.show_share,
-            space=options.space,
-            init=options.init,
-            effort=options.effort,
-            seed=options.seed,
-            threads=options.threads,
+        progress.show_task("k-means")
+        with ending_at_once():
+            frames = draw_iterations(
+                picture.pixels,
+                options.colors,
+                axes_space=options.axes,
+                on_progress=progress.show_share,
+                space=options.space,
+                init=options.init,
+                effort=options.effort,
+                seed=options.seed,
+                threads=options.threads,
+            )
+        progress.show_task("writing")
+        drawn = share_palette(frames) if format_name == "GIF" else frames
+        outputs.write(
+            output, encode_animation(drawn, format_name, list_durations(frames)), force=options.force
         )
-    drawn = share_palette(frames) if format_name == "GIF" else frames
-    outputs.write(output, encode_animation(drawn, format_name, list_durations(frames)), force=options.force)
     return 0

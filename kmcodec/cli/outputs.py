@@ -103,12 +103,11 @@ def check_plot(path: str, sources: Iterable[str], *, force: bool) -> None:
         check(path, sources, force=force)
 
 
-def write_plot(path: str, figure: Any, *, force: bool) -> None:
-    """Write a figure to a path, in the format of its suffix, or to standard output as PNG."""
+def render_plot(path: str, figure: Any) -> bytes:
+    """Return a figure as the bytes of a file of this path, in the format of its suffix; PNG for "-"."""
     from kmcodec.report import plots
 
-    format_name = plots.FORMATS[".png" if path == "-" else _find_suffix(path)]
-    write(path, plots.render(figure, format_name), force=force)
+    return plots.render(figure, plots.FORMATS[".png" if path == "-" else _find_suffix(path)])
 
 
 def _find_suffix(path: str) -> str:

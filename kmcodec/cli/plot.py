@@ -8,6 +8,8 @@ from typing import Any
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import CommandError, UsageError, naming, show_path
+from kmcodec.cli.interrupts import ending_at_once
+from kmcodec.cli.progress import Progress
 from kmcodec.container.reader import KmqReader
 from kmcodec.image import IndexedImage
 from kmcodec.pictures import Picture
@@ -31,19 +33,24 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("only one of ORIGINAL and IN.kmq can be standard input")
     if options.input is not None and options.kind in ("elbow", "convergence"):
         raise UsageError(f"the plot {options.kind} is of the original alone")
-    picture, _ = inputs.load(options.original)
-    with plots.drawing():
-        figure = _DRAWINGS[options.kind](options, picture)
-        outputs.write_plot(output, figure, force=options.force)
+    with Progress() as progress:
+        progress.show_task("reading")
+        picture, _ = inputs.load(options.original)
+        with ending_at_once(), plots.drawing():
+            figure = _DRAWINGS[options.kind](options, picture, progress)
+            progress.show_task("drawing")
+            drawn = outputs.render_plot(output, figure)
+        outputs.write(output, drawn, force=options.force)
     return 0
 
 
-def _load_image(options: argparse.Namespace, picture: Picture) -> IndexedImage:
+def _load_image(options: argparse.Namespace, picture: Picture, progress: Progress) -> IndexedImage:
     """Return the .kmq file, or what encoding the original gives where there is none."""
     if options.input is None:
+        progress.show_task("k-means")
         return quantize(picture.pixels, options.colors, **_options_of(options))
     with inputs.opening_kmq(options.input) as file, naming(options.input):
-        image = KmqReader(file).image()
+        image = KmqReader(file, on_progress=progress.show_share).image()
     if image.indices.shape != picture.pixels.shape[:2]:
         raise CommandError(
             f"{show_path(options.input)}: has {image.width} x {image.height} pixels, the original"
@@ -57,24 +64,26 @@ def _options_of(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names}
 
 
-def _draw_comparison(options: argparse.Namespace, picture: Picture) -> Any:
-    return plots.draw_comparison(picture.pixels, _load_image(options, picture))
+def _draw_comparison(options: argparse.Namespace, picture: Picture, progress: Progress) -> Any:
+    return plots.draw_comparison(picture.pixels, _load_image(options, picture, progress))
 
 
-def _draw_palette(options: argparse.Namespace, picture: Picture) -> Any:
-    return plots.draw_palette(_load_image(options, picture))
+def _draw_palette(options: argparse.Namespace, picture: Picture, progress: Progress) -> Any:
+    return plots.draw_palette(_load_image(options, picture, progress))
 
 
-def _draw_space(options: argparse.Namespace, picture: Picture) -> Any:
-    return plots.draw_space(picture.pixels, _load_image(options, picture), options.kind)
+def _draw_space(options: argparse.Namespace, picture: Picture, progress: Progress) -> Any:
+    return plots.draw_space(picture.pixels, _load_image(options, picture, progress), options.kind)
 
 
-def _draw_elbow(options: argparse.Namespace, picture: Picture) -> Any:
+def _draw_elbow(options: argparse.Namespace, picture: Picture, progress: Progress) -> Any:
+    progress.show_task("tracing the curve")
     curve = tune(picture.pixels, space=options.space, perceptual=False, threads=options.threads)
     return plots.draw_elbow(curve)
 
 
-def _draw_convergence(options: argparse.Namespace, picture: Picture) -> Any:
+def _draw_convergence(options: argparse.Namespace, picture: Picture, progress: Progress) -> Any:
+    progress.show_task("k-means")
     history: list[Iteration] = []
     quantize(picture.pixels, options.colors, on_iteration=history.append, **_options_of(options))
     if not history:
@@ -84,7 +93,7 @@ def _draw_convergence(options: argparse.Namespace, picture: Picture) -> Any:
     return plots.draw_convergence(history, picture.pixels.shape[0] * picture.pixels.shape[1])
 
 
-_DRAWINGS: dict[str, Callable[[argparse.Namespace, Picture], Any]] = {
+_DRAWINGS: dict[str, Callable[[argparse.Namespace, Picture, Progress], Any]] = {
     "comparison": _draw_comparison,
     "palette": _draw_palette,
     "rgb": _draw_space,

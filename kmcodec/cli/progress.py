@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import time
 from collections.abc import Iterable
+
+#: Takes a terminal back to the beginning of a line, and clears it.
+CLEAR_LINE = "\r\x1b[K"
 
 # Seconds before the first line, and between two.
 _PATIENCE = 1.0
 _PAUSE = 0.1
+
+# Seconds between two lines about a task of which nothing is heard.
+_TICK = 0.5
 
 
 class Progress:
@@ -24,21 +32,30 @@ class Progress:
         # Of works that are shown as one: what they are called together, and how much of each is done.
         self._joint_label = ""
         self._shares: dict[str, float] = {}
+        # Of what is shown while nothing is heard: made by show_task, and taken back by the others.
+        self._task = ""
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._clock: threading.Thread | None = None
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        if self._clock is not None:
+            self._clock.join()
         self.clear()
 
     def clear(self) -> None:
         """Clear the line, so that another can be written there."""
         if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
             self._shown = False
 
     def show_step(self, label: str, step: int, total: int) -> None:
         """Tell that step, counted from 0, of at most total is done."""
+        self._task = ""
         self._show(label, f"iteration {step + 1} of at most {total}")
 
     def join(self, label: str, parts: Iterable[str]) -> None:
@@ -48,25 +65,59 @@ class Progress:
 
     def show_share(self, label: str, done: float, total: float) -> None:
         """Tell how much is done of work that goes on at an even pace."""
+        self._task = ""
         if self._shares:
             if label not in self._shares:
                 return
             self._shares[label] = done / total
             label, done, total = self._joint_label, sum(self._shares.values()), len(self._shares)
-        now = time.monotonic()
-        if label != self._label:
-            self._label, self._label_start = label, now
+        self._begin(label)
         share = done / total
-        left = (now - self._label_start) * (1 - share) / share if share > 0 else 0
-        self._show(label, f"{int(100 * share)} %, {_format_time(left)} left")
+        left = f", {_format_time(self._measure_label() * (1 - share) / share)} left" if share > 0 else ""
+        self._show(label, f"{int(100 * share)} %{left}")
+
+    def show_task(self, label: str, done: int = 0, total: int = 1) -> None:
+        """Tell what is being done, and how many of several tasks are done, of which each has its own pace.
+
+        How long it has taken so far is shown from then on, until something else is told.
+        """
+        if not self._wanted:
+            return
+        self._begin(label)
+        self._task = f"step {min(done + 1, total)} of {total}, " if total > 1 else ""
+        self._task += "{}"
+        self._show_task()
+        if self._clock is None:
+            self._clock = threading.Thread(target=self._tick, daemon=True)
+            self._clock.start()
+
+    def _begin(self, label: str) -> None:
+        if label != self._label:
+            self._label, self._label_start = label, time.monotonic()
+            # At once: what was shown last is over.
+            self._last = 0.0
+
+    def _measure_label(self) -> float:
+        return time.monotonic() - self._label_start
+
+    def _tick(self) -> None:
+        while not self._ended.wait(_TICK):
+            # A terminal that is gone is nobody's concern here.
+            with contextlib.suppress(OSError):
+                self._show_task()
+
+    def _show_task(self) -> None:
+        if task := self._task:
+            self._show(self._label, task.format(_format_time(self._measure_label())))
 
     def _show(self, label: str, text: str) -> None:
-        now = time.monotonic()
-        if not self._wanted or now - self._start < _PATIENCE or now - self._last < _PAUSE:
-            return
-        self._last = now
-        self._shown = True
-        print(f"\r\x1b[K{label}: {text}", end="", file=sys.stderr, flush=True)
+        with self._lock:
+            now = time.monotonic()
+            if not self._wanted or now - self._start < _PATIENCE or now - self._last < _PAUSE:
+                return
+            self._last = now
+            self._shown = True
+            print(f"{CLEAR_LINE}{label}: {text}", end="", file=sys.stderr, flush=True)
 
 
 def _format_time(seconds: float) -> str:

@@ -6,6 +6,7 @@ import argparse
 
 from kmcodec.cli import inputs, outputs
 from kmcodec.cli.failures import UsageError
+from kmcodec.cli.interrupts import ending_at_once
 from kmcodec.cli.progress import Progress
 from kmcodec.report import plots, text
 from kmcodec.report.tune import tune
@@ -19,6 +20,7 @@ def run(options: argparse.Namespace) -> int:
         outputs.check_plot(options.plot, [options.input], force=options.force)
     picture, _ = inputs.load(options.input)
     with Progress() as progress:
+        progress.show_task("tracing the curve")
         curve = tune(
             picture.pixels,
             space=options.space,
@@ -26,9 +28,11 @@ def run(options: argparse.Namespace) -> int:
             threads=options.threads,
             on_progress=progress.show_share,
         )
-    if options.plot is not None:
-        with plots.drawing():
-            outputs.write_plot(options.plot, plots.draw_elbow(curve), force=options.force)
+        if options.plot is not None:
+            progress.show_task("drawing")
+            with ending_at_once(), plots.drawing():
+                drawn = outputs.render_plot(options.plot, plots.draw_elbow(curve))
+            outputs.write(options.plot, drawn, force=options.force)
     if options.json:
         outputs.print_json(curve.to_dict())
         return 0

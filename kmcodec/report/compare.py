@@ -7,9 +7,7 @@ made here and now, decoded again and checked; nothing is estimated.
 from __future__ import annotations
 
 import math
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -21,14 +19,13 @@ from kmcodec.errors import MissingExtraError, PictureError
 from kmcodec.image import IndexedImage, drop_opaque_alpha
 from kmcodec.metrics import mean_squared_error, psnr_db, structural_similarity
 from kmcodec.pictures import decode_picture
+from kmcodec.report.codings import ADJECTIVES
 from kmcodec.report.lossless import plan_lossless
 from kmcodec.report.lossy import list_lossy_coders, plan_lossy
-from kmcodec.report.rival import Rival, Task
+from kmcodec.report.rival import Recoded, Rival, Task
+from kmcodec.report.steps import Steps
 from kmcodec.report.verdict import write_verdict
-from kmcodec.threads import Workers
-
-#: Is told the name of the work, and how many steps are done and in all.
-OnProgress = Callable[[str, int, int], None]
+from kmcodec.threads import OnProgress, Workers
 
 _Pixels = NDArray[np.uint8]
 
@@ -39,7 +36,8 @@ class Comparison(NamedTuple):
     Attributes
     ----------
     rivals : tuple of Rival
-        The .kmq file first, the others by size, those without a file last.
+        The .kmq file first, then what it is in the other coding, if that is known; the others by size, those
+        without a file last.
     sentence : str
         The verdict, in plain words.
     """
@@ -58,6 +56,8 @@ def compare(
     *,
     kmq_bytes: int,
     kmq_seconds: float | None = None,
+    coding: str = "packed",
+    recoded: Recoded | None = None,
     source_bytes: int | None = None,
     source_name: str = "",
     threads: int | None = None,
@@ -80,6 +80,10 @@ def compare(
         Size of the .kmq file.
     kmq_seconds : float, optional
         What it took to encode.
+    coding : str, default "packed"
+        Of the .kmq file.
+    recoded : Recoded, optional
+        The same pixels in the other coding. The rivals then have to stand up to the smaller of the two.
     source_bytes : int, optional
         Size of the file from which the original was read.
     source_name : str
@@ -112,12 +116,12 @@ def compare(
         coders = list_lossy_coders(image.indices.size, workers.count)
         tasks = plan_lossless(image, workers.count)
         n_searches = sum(len(coder.variants) for coder in coders)
-        progress = _Progress(on_progress, n_searches + len(tasks) + len(coders))
-        progress.start("looking for qualities")
-        tasks += plan_lossy(coders, original, image, target_mse, workers, progress.count_step)
+        steps = Steps(on_progress, n_searches + len(tasks) + len(coders))
+        steps.start("looking for qualities")
+        tasks += plan_lossy(coders, original, image, target_mse, workers, steps.count_step)
         kmq = Rival(
             name=".kmq",
-            settings="1 colour" if len(image.palette) == 1 else f"{len(image.palette)} colours",
+            settings=_describe_kmq(image, coding),
             is_lossless=True,
             file_bytes=kmq_bytes,
             seconds=kmq_seconds,
@@ -127,33 +131,27 @@ def compare(
         )
         others = []
         for task in tasks:
-            progress.start(task.name)
+            steps.start(task.name)
             others.append(_run(task, original, pixels, kmq, workers))
-            progress.count_step()
+            steps.count_step()
     source = None if source_bytes is None else _describe_source(source_bytes, source_name, kmq)
     ranked = sorted([*others, source] if source else others, key=_rank)
-    return Comparison((kmq, *ranked), write_verdict(kmq, others, source))
+    if recoded is None:
+        return Comparison((kmq, *ranked), write_verdict(kmq, others, source))
+    again = kmq._replace(
+        name=".kmq recoded",
+        settings=_describe_kmq(image, recoded.coding),
+        file_bytes=recoded.file_bytes,
+        seconds=recoded.seconds,
+    )
+    return Comparison((kmq, again, *ranked), write_verdict(kmq, others, source, recoded))
 
 
-class _Progress:
-    """Count steps, from any thread, and tell of each."""
-
-    def __init__(self, tell: OnProgress | None, total: int) -> None:
-        self._tell = tell or (lambda name, done, total: None)
-        self._name, self._done, self._total = "", 0, total
-        self._lock = threading.Lock()
-
-    def start(self, name: str) -> None:
-        """Tell what is being done from now on."""
-        with self._lock:
-            self._name = name
-            self._tell(name, self._done, self._total)
-
-    def count_step(self) -> None:
-        """Tell that one step more is done."""
-        with self._lock:
-            self._done += 1
-            self._tell(self._name, self._done, self._total)
+def _describe_kmq(image: IndexedImage, coding: str) -> str:
+    if len(image.palette) == 1:
+        # There is nothing to code.
+        return "1 colour"
+    return f"{len(image.palette)} colours, {ADJECTIVES[coding]}"
 
 
 def _rank(rival: Rival) -> float:

@@ -14,7 +14,9 @@ from kmcodec.quantize.options import EFFORTS, INITS, Iteration
 from kmcodec.quantize.quantizer import quantize
 from kmcodec.report import plots
 from kmcodec.report.page import Figure
+from kmcodec.report.steps import Steps
 from kmcodec.report.tune import tune
+from kmcodec.threads import OnProgress
 
 _SPACE_CAPTION = (
     "Left, colours of the original; right, those of the palette, as large as their share of the pixels. Each"
@@ -28,6 +30,7 @@ def draw_figures(
     recorded: Mapping[str, Any] | None,
     *,
     threads: int | None = None,
+    on_progress: OnProgress | None = None,
 ) -> list[Figure]:
     """Draw the colour space before and after, the elbow, and the convergence of k-means.
 
@@ -40,6 +43,8 @@ def draw_figures(
         The recipe of the file, from which k-means takes its options where it is run again.
     threads : int, optional
         Default: all processors.
+    on_progress : callable, optional
+        Is told the name of the work, and steps done and in all.
 
     Raises
     ------
@@ -47,9 +52,15 @@ def draw_figures(
         If matplotlib is not installed.
     """
     options = choose_options(recorded)
+    steps = Steps(on_progress, 3)
+    steps.start("tracing the curve")
     curve = tune(original, space=options["space"], perceptual=False, threads=threads)
+    steps.count_step()
+    steps.start("k-means")
     history: list[Iteration] = []
     quantize(original, len(image.palette), on_iteration=history.append, threads=threads, **options)
+    steps.count_step()
+    steps.start("drawing figures")
     with plots.drawing(for_page=True):
         figures = [
             Figure(
@@ -63,7 +74,8 @@ def draw_figures(
             Figure(
                 "How many colours",
                 "The error and its elbow, which is where it is farthest below the dashed line; and what"
-                " quality costs. Powers of two are named: up to them, more colours take no more bits.",
+                " quality costs with packed indices. Powers of two are named: up to them, more colours take"
+                " no more bits.",
                 plots.to_svg_element(plots.draw_elbow(curve)),
             )
         )

@@ -20,7 +20,9 @@ from kmcodec.container.reader import KmqReader
 from kmcodec.container.source import FileLike
 from kmcodec.image import MAX_COLORS, IndexedImage, drop_opaque_alpha
 from kmcodec.recipe import PixelHash
-from kmcodec.threads import Workers
+from kmcodec.report.codings import CodedSize, measure_codings
+from kmcodec.report.steps import Steps
+from kmcodec.threads import OnProgress, Workers
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,17 @@ class Report(Size):
     raw_bits_per_pixel : int
         24, or 32 with alpha in the palette.
     nominal_ratio : float or None
-        raw_bits_per_pixel / index_bits: what the ratio would be without header, palette and checksums. None
-        for a single colour, whose pixels take no bits.
+        raw_bits_per_pixel / index_bits: what the ratio would be of packed indices without header, palette and
+        checksums. None for a single colour, whose pixels take no bits.
     source_ratio : float or None
         source_bytes / file_bytes, where there is an original file.
     parts : FileParts
         Where the bytes of the file go.
+    coding : str
+        "packed" or "context": how the file has its indices.
+    codings : dict of CodedSize by coding
+        What the file takes as it is, and what its pixels and metadata take in the other coding, with the
+        strips that are its default. None for context coding that was not tried.
     colors_used : int
         Palette entries that some pixel has.
     colors_asked : int, str or None
@@ -132,6 +139,8 @@ class Report(Size):
     nominal_ratio: float | None
     source_ratio: float | None
     parts: FileParts
+    coding: str
+    codings: Mapping[str, CodedSize | None]
     colors_used: int
     colors_asked: int | str | None
     has_alpha: bool
@@ -139,10 +148,10 @@ class Report(Size):
     recorded: Mapping[str, Any] | None
     is_recorded_source: bool | None
 
-    @property
-    def picture_bytes(self) -> int:
-        """Size that the file would have without metadata."""
-        return self.file_bytes - (self.parts.metadata and self.parts.metadata + CRC_BYTES)
+    def picture_bytes(self, coding: str) -> int | None:
+        """Return the size that the file would have in a coding, without metadata; None where not measured."""
+        size = self.codings[coding]
+        return size and size.file_bytes - (self.parts.metadata and self.parts.metadata + CRC_BYTES)
 
     @property
     def is_exact(self) -> bool:
@@ -156,6 +165,7 @@ class Report(Size):
         return {
             **super().to_dict(),
             "parts": self.parts._asdict(),
+            "codings": {coding: size and size._asdict() for coding, size in self.codings.items()},
             "is_exact": self.is_exact,
             "worst_region": {**region._asdict(), "psnr_db": None if math.isinf(psnr_db) else psnr_db},
         }
@@ -204,6 +214,7 @@ def report(
     *,
     source_bytes: int | None = None,
     perceptual: bool = True,
+    codings: bool | None = None,
     threads: int | None = None,
 ) -> Report:
     """Measure a .kmq file against its original.
@@ -218,6 +229,10 @@ def report(
         Size of the file from which the original was read.
     perceptual : bool, default True
         Whether to measure SSIM and CIEDE2000, too, which takes most of the time; it needs scikit-image.
+    codings : bool, optional
+        Whether to code the indices of a packed file in order to say what context coding makes of them, which
+        takes about a microsecond a pixel, on as many threads as there are strips of four million pixels. The
+        size of a context-coded file with packed indices is known without. Default: as perceptual.
     threads : int, optional
         Default: all processors.
 
@@ -241,6 +256,7 @@ def report(
         recorded=reader.metadata.recipe,
         source_bytes=source_bytes,
         perceptual=perceptual,
+        codings=codings,
         threads=threads,
     )
 
@@ -253,9 +269,12 @@ def measure_image(
     recorded: Mapping[str, Any] | None = None,
     source_bytes: int | None = None,
     perceptual: bool = True,
+    codings: bool | None = None,
     threads: int | None = None,
+    on_task: OnProgress | None = None,
+    on_coding: OnProgress | None = None,
 ) -> Report:
-    """Do what report does, of a file that is already decoded."""
+    """Do what report does, of a file that is already decoded; tell how far it is, in tasks and in pixels."""
     original = check_pixels(rgb)
     if original.shape[:2] != (header.height, header.width):
         raise ValueError(
@@ -266,11 +285,18 @@ def measure_image(
     original, decoded = drop_opaque_alpha(original), drop_opaque_alpha(image.to_rgb())
     size = measure_size(header, source_bytes=source_bytes)
     mse = metrics.mean_squared_error(original, decoded)
+    is_coded = perceptual if codings is None else codings
+    perceptual = perceptual and metrics.has_scikit_image()
+    steps = Steps(on_task, 2)
     ssim, difference = None, None
-    if perceptual and metrics.has_scikit_image():
+    if perceptual:
         with Workers(threads) as workers:
+            steps.start("SSIM")
             ssim = metrics.structural_similarity(original, decoded, workers)
+            steps.count_step()
+            steps.start("delta E")
             difference = metrics.measure_color_difference(original, decoded, workers)
+            steps.count_step()
     raw_bits = 8 * header.channels
     return Report(
         **asdict(size),
@@ -278,6 +304,15 @@ def measure_image(
         nominal_ratio=raw_bits / header.index_bits if header.index_bits else None,
         source_ratio=None if source_bytes is None else source_bytes / header.file_bytes,
         parts=measure_parts(header),
+        coding=header.coding,
+        codings=measure_codings(
+            image,
+            header,
+            source_bytes=source_bytes,
+            is_coded=is_coded,
+            threads=threads,
+            on_progress=on_coding,
+        ),
         colors_used=int(np.count_nonzero(np.bincount(image.indices.ravel()))),
         colors_asked=_find_colors_asked(recorded),
         has_alpha=4 in (original.shape[2], decoded.shape[2]),

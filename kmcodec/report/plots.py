@@ -224,29 +224,33 @@ def draw_elbow(curve: Curve) -> Figure:
     if len(colors) > 1:
         # The line from which the elbow is farthest.
         left.plot([colors[0], colors[-1]], [errors[0], errors[-1]], "--", color="C7", linewidth=1)
-    right.plot(
-        [point.file_bytes / 1000 for point in curve.points if point.mse],
-        [point.psnr_db for point in curve.points if point.mse],
-        "o-",
-        color="C0",
-        markersize=4,
-    )
     elbow = next(point for point in curve.points if point.colors == curve.elbow)
     left.plot([elbow.colors], [elbow.mse], "o", color=_ACCENT, markersize=9, label=f"elbow: {elbow.colors}")
-    if elbow.mse:
-        right.plot([elbow.file_bytes / 1000], [elbow.psnr_db], "o", color=_ACCENT, markersize=9)
-    for point in curve.points:
-        # Powers of two, so that the names do not run into each other.
-        if point.mse and point.colors & (point.colors - 1) == 0:
-            right.annotate(
-                str(point.colors),
-                (point.file_bytes / 1000, point.psnr_db),
-                xytext=(5, -11),
-                textcoords="offset points",
-                size=8,
-            )
+    sizes = {"packed": [point.file_bytes for point in curve.points]}
+    coded = [point.context_bytes for point in curve.points if point.context_bytes is not None]
+    if len(coded) == len(curve.points):
+        sizes["context-coded"] = coded
+    for number, (name, file_bytes) in enumerate(sizes.items()):
+        places = [
+            (size / 1000, point.psnr_db, point.colors)
+            for size, point in zip(file_bytes, curve.points, strict=True)
+            if point.mse
+        ]
+        x, y = [kilobytes for kilobytes, _, _ in places], [psnr_db for _, psnr_db, _ in places]
+        right.plot(x, y, "o-", color=f"C{2 * number}", markersize=4, label=name)
+        for kilobytes, psnr_db, n_colors in places:
+            if n_colors == elbow.colors:
+                right.plot([kilobytes], [psnr_db], "o", color=_ACCENT, markersize=9)
+            # Powers of two, so that the names do not run into each other.
+            if n_colors & (n_colors - 1) == 0:
+                place = kilobytes, psnr_db
+                right.annotate(str(n_colors), place, xytext=(5, -11), textcoords="offset points", size=8)
     left.set(xlabel="colours (K)", ylabel="squared error per pixel", title="error against colours")
     right.set(xlabel="file, kilobytes", ylabel="PSNR, dB", title="quality against size, by colours")
+    if len(sizes) == 1:
+        right.set_xlabel("file with packed indices, kilobytes")
+    elif right.has_data():
+        right.legend()
     left.legend()
     for axes in (left, right):
         axes.grid(visible=True)

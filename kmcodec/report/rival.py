@@ -1,4 +1,4 @@
-"""The rivals of a .kmq file: what is known of each, and how its file is made.
+"""The rivals of a .kmq file, and itself in the other coding: what is known of each, and how it is made.
 
 Knows no format in particular.
 """
@@ -59,6 +59,26 @@ class Rival(NamedTuple):
         """
         is_exact = self.psnr_db == math.inf
         return {**self._asdict(), "psnr_db": None if is_exact else self.psnr_db, "is_exact": is_exact}
+
+
+class Recoded(NamedTuple):
+    """Say what a .kmq file is in the other coding.
+
+    Attributes
+    ----------
+    coding : str
+        "packed" or "context".
+    file_bytes : int
+    seconds : float or None
+        What it takes to encode the original in this way.
+    command : str
+        What makes the file, to show.
+    """
+
+    coding: str
+    file_bytes: int
+    seconds: float | None
+    command: str
 
 
 class Task(NamedTuple):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kmcodec.metrics import HINT, has_scikit_image, psnr_db
+from kmcodec.report.codings import ADJECTIVES, find_other
 from kmcodec.report.compare import Comparison
 from kmcodec.report.measure import Report, Size
 from kmcodec.report.tune import Curve
@@ -33,7 +35,7 @@ class Table(NamedTuple):
     rows: Sequence[tuple[str, ...]]
 
 
-def list_tables(report: Report, *, original: str, file: str) -> list[Table]:
+def list_tables(report: Report, *, original: str, file: str, path: str | None = None) -> list[Table]:
     """Return what a report says.
 
     Parameters
@@ -41,16 +43,25 @@ def list_tables(report: Report, *, original: str, file: str) -> list[Table]:
     report : Report
     original, file : str
         Names to show.
+    path : str, optional
+        Of the file, for commands. Default: its name.
     """
     picture = f"{original}, {report.width} x {report.height} pixels"
     tables = [
         Table("Files", (), [("original", picture), ("file", file)]),
         Table("What it takes", (), _list_sizes(report)),
-        Table("How it looks, measured now", (), _list_errors(report)),
     ]
+    if report.colors > 1:
+        tables.append(_tabulate_codings(report, path or file))
+    tables.append(Table("How it looks, measured now", (), _list_errors(report)))
     if report.recorded is not None:
         tables.append(Table("Recorded in the file by its encoder", (), _list_recorded(report)))
     return tables
+
+
+def name_recoding(path: str, coding: str) -> str:
+    """Return the command that gives the file at a path another coding, in its place: nothing is lost."""
+    return f"kmq recode {shlex.quote(path)} --coding {coding}{'' if path == '-' else ' --force'}"
 
 
 def list_notes(report: Report) -> list[str]:
@@ -118,9 +129,11 @@ def tabulate_curve(curve: Curve) -> Table:
     columns: dict[str, list[str]] = {
         "colours": [str(point.colors) for point in points],
         "bits": [str(point.index_bits) for point in points],
-        "bytes": [f"{point.file_bytes:,}" for point in points],
-        "PSNR": [format_db(point.psnr_db) for point in points],
+        "bytes packed": [f"{point.file_bytes:,}" for point in points],
     }
+    if any(point.context_bytes is not None for point in points):
+        columns["context-coded"] = [f"{point.context_bytes:,}" for point in points]
+    columns["PSNR"] = [format_db(point.psnr_db) for point in points]
     if any(point.ssim is not None for point in points):
         columns["SSIM"] = ["" if point.ssim is None else f"{point.ssim:.4f}" for point in points]
     if any(point.delta_e_mean is not None for point in points):
@@ -142,6 +155,15 @@ def summarize(report: Report) -> str:
         f"{report.width} x {report.height} pixels in {count(report.colors, 'colour')}, {report.file_bytes:,}"
         f" bytes: {report.ratio:.2f} : 1 to the raw pixels, with {quality}."
     )
+
+
+def recommend(report: Report) -> str:
+    """Return in a sentence what the other coding saves, "" if nothing."""
+    size = report.codings[find_other(report.coding)]
+    if size is None or size.file_bytes >= report.file_bytes:
+        return ""
+    word = ADJECTIVES[find_other(report.coding)].capitalize()
+    return f"{word} it would take {size.file_bytes:,} bytes, {size.ratio:.2f} : 1."
 
 
 def format_size(size: Size) -> str:
@@ -188,10 +210,14 @@ def _list_sizes(report: Report) -> list[tuple[str, ...]]:
     nominal = f"{bits(report.index_bits)} per pixel instead of {report.raw_bits_per_pixel}"
     if report.nominal_ratio is not None:
         nominal += f", {report.nominal_ratio:.2f} : 1"
+    really = f"{report.file_bytes:,} bytes, {report.bits_per_pixel:.3f} bits per pixel"
+    if report.coding != "packed":
+        nominal += ", if indices are packed"
+        really += f", {ADJECTIVES[report.coding]}"
     rows: list[tuple[str, ...]] = [
         ("raw pixels", raw),
         ("nominally", nominal),
-        ("really", f"{report.file_bytes:,} bytes, {report.bits_per_pixel:.3f} bits per pixel"),
+        ("really", really),
         ("ratio", f"{report.ratio:.2f} : 1 to the raw pixels"),
     ]
     if report.source_bytes is not None and report.source_ratio is not None:
@@ -199,6 +225,30 @@ def _list_sizes(report: Report) -> list[tuple[str, ...]]:
     parts = report.parts._asdict()
     rows.append(("bytes of", ", ".join(f"{name} {size:,}" for name, size in parts.items() if size)))
     return rows
+
+
+def _tabulate_codings(report: Report, path: str) -> Table:
+    """Return what the pixels take in either coding, and how to get there."""
+    columns: dict[str, list[str]] = {
+        name: [] for name in ("coding", "bytes", "bits per pixel", "to raw pixels", "to the original", "")
+    }
+    for coding, size in report.codings.items():
+        numbers = ["", "", "", ""]
+        if size is not None:
+            numbers = [
+                f"{size.file_bytes:,}",
+                f"{size.bits_per_pixel:.3f}",
+                f"{size.ratio:.2f} : 1",
+                "" if size.source_ratio is None else f"{size.source_ratio:.2f} : 1",
+            ]
+        remark = "this file" if coding == report.coding else name_recoding(path, coding)
+        for column, cell in zip(columns.values(), [ADJECTIVES[coding], *numbers, remark], strict=True):
+            column.append(cell)
+    if report.source_bytes is None:
+        del columns["to the original"]
+    return Table(
+        "The same pixels in either coding", tuple(columns), list(zip(*columns.values(), strict=True))
+    )
 
 
 def _compare_with_source(ratio: float, source_bytes: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from kmcodec import metrics
 from kmcodec.checks import check_choice, check_pixels
-from kmcodec.container.writer import plan_header
-from kmcodec.image import drop_opaque_alpha, to_indices
+from kmcodec.container.writer import plan_header, write_image
+from kmcodec.image import IndexedImage, drop_opaque_alpha, to_indices
 from kmcodec.quantize.choose import CurvePoint, find_elbow, trace_curve
 from kmcodec.quantize.colorspace import SPACES
 from kmcodec.quantize.histogram import Histogram, count_picture, look_up
-from kmcodec.threads import Workers
+from kmcodec.threads import OnProgress, Workers
 
 
 class TunePoint(NamedTuple):
@@ -29,11 +29,14 @@ class TunePoint(NamedTuple):
     index_bits : int
         Bits of a packed index.
     file_bytes : int
-        Of the .kmq file, without metadata.
+        Of the .kmq file with packed indices, without metadata.
     mse, psnr_db : float
         As Report has them.
     ssim, delta_e_mean, delta_e_p95 : float or None
         As Report has them; None where they were not measured.
+    context_bytes : int or None
+        Of the context-coded .kmq file, without metadata; None where it was not tried. Palettes are
+        nearly those of kmcodec.quantize, and so is this.
     """
 
     colors: int
@@ -44,6 +47,7 @@ class TunePoint(NamedTuple):
     ssim: float | None
     delta_e_mean: float | None
     delta_e_p95: float | None
+    context_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,9 @@ def tune(
     *,
     space: str = "srgb",
     perceptual: bool = True,
+    codings: bool | None = None,
     threads: int | None = None,
-    on_progress: Callable[[str, int, int], Any] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Curve:
     """Measure what 2 to 256 colours cost and give.
 
@@ -90,6 +95,9 @@ def tune(
         As for kmcodec.quantize.
     perceptual : bool, default True
         Whether to measure SSIM and CIEDE2000, too, which takes most of the time; it needs scikit-image.
+    codings : bool, optional
+        Whether to measure what context coding makes of each point, which takes about as long as those, on
+        one core two or three times. Default: as perceptual.
     threads : int, optional
         Default: all processors.
     on_progress : callable, optional
@@ -108,21 +116,55 @@ def tune(
     """
     pixels = drop_opaque_alpha(check_pixels(rgb))
     chosen = SPACES[check_choice("space", space, SPACES)]
+    is_coded = perceptual if codings is None else codings
     perceptual = perceptual and metrics.has_scikit_image()
+    tell = on_progress or (lambda name, done, total: None)
     with Workers(threads) as workers:
         histogram, rows = count_picture(pixels, workers)
         curve = trace_curve(histogram, workers, space=chosen)
+
+        def index(point: CurvePoint, workers: Workers) -> IndexedImage:
+            labels = to_indices(point.labels, len(point.palette))
+            return IndexedImage(point.palette, look_up(rows, labels, workers))
+
         points = []
         for done, point in enumerate(curve):
-            picture = None
-            if perceptual:
-                labels = to_indices(point.labels, len(point.palette))
-                picture = point.palette[look_up(rows, labels, workers)]
+            tell("measuring", done, len(curve))
+            picture = index(point, workers).to_rgb() if perceptual else None
             points.append(_measure(pixels, histogram, point, picture, workers))
-            if on_progress is not None:
-                on_progress("measuring", done + 1, len(curve))
+        tell("measuring", len(curve), len(curve))
+        if is_coded:
+            sizes = _code(curve, index, rows.size, workers, on_progress)
+            points = [p._replace(context_bytes=size) for p, size in zip(points, sizes, strict=True)]
     elbow = find_elbow([point.n_colors for point in curve], [point.mse for point in curve])
     return Curve(tuple(points), curve[elbow].n_colors)
+
+
+def _code(
+    curve: Sequence[CurvePoint],
+    index: Callable[[CurvePoint, Workers], IndexedImage],
+    n_pixels: int,
+    workers: Workers,
+    on_progress: OnProgress | None,
+) -> list[int]:
+    """Return what each point takes with context coding."""
+    tell = workers.count_work("context coding", n_pixels * len(curve), on_progress)
+
+    def code(point: CurvePoint) -> int:
+        before = 0
+
+        def relay(name: str, done: int, total: int) -> None:
+            nonlocal before
+            tell(done - before)
+            before = done
+
+        # Points side by side keep all threads busy; the strips of one often do not.
+        with Workers(1) as alone:
+            image = index(point, alone)
+        return len(write_image(image, coding="context", threads=1, on_progress=relay))
+
+    # Those that take longest first, so that none is left for the end.
+    return workers.map(code, reversed(curve))[::-1]
 
 
 def _measure(
