@@ -43,8 +43,8 @@ _WORTHS = 160
 # Files that are made side by side.
 _PROBES = 3
 
-# By effort: by how much less a bit is taken to be worth, as binary logarithms, with all colours and with their best
-# number. Of what one pixel saves, the next ones lose a part: between half and three quarters in
+# By effort: by how much less a bit is taken to be worth, as binary logarithms, with all colours and with the
+# best number of them. Of what one pixel saves, the next ones lose a part: between half and three quarters in
 # photographs, nearly all where a picture repeats itself.
 _TRIES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "fast": ((1,), ()),
