@@ -15,30 +15,28 @@ from kmcodec.report.animate import draw_iterations, list_durations, share_palett
 
 def run(options: argparse.Namespace) -> int:
     """Draw the iterations, and write them."""
-    outputs.check_matplotlib()
-    output = outputs.resolve(options.output, options.input, ".gif", force=options.force)
-    suffix = ".gif" if output == "-" else os.path.splitext(output)[1].lower()
-    if suffix not in ANIMATION_FORMATS:
-        raise UsageError(f"animations are written as .gif, .webp or .png, not as {show_path(output)}")
-    format_name = ANIMATION_FORMATS[suffix]
-    picture, _ = inputs.load(options.input)
-    with Progress() as progress:
+    with ending_at_once(), Progress() as progress:
+        outputs.check_matplotlib()
+        output = outputs.resolve(options.output, options.input, ".gif", force=options.force)
+        suffix = ".gif" if output == "-" else os.path.splitext(output)[1].lower()
+        if suffix not in ANIMATION_FORMATS:
+            raise UsageError(f"animations are written as .gif, .webp or .png, not as {show_path(output)}")
+        format_name = ANIMATION_FORMATS[suffix]
+        picture, _ = inputs.load(options.input)
         progress.show_task("k-means")
-        with ending_at_once():
-            frames = draw_iterations(
-                picture.pixels,
-                options.colors,
-                axes_space=options.axes,
-                on_progress=progress.show_share,
-                space=options.space,
-                init=options.init,
-                effort=options.effort,
-                seed=options.seed,
-                threads=options.threads,
-            )
+        frames = draw_iterations(
+            picture.pixels,
+            options.colors,
+            axes_space=options.axes,
+            on_progress=progress.show_share,
+            space=options.space,
+            init=options.init,
+            effort=options.effort,
+            seed=options.seed,
+            threads=options.threads,
+        )
         progress.show_task("writing")
         drawn = share_palette(frames) if format_name == "GIF" else frames
-        outputs.write(
-            output, encode_animation(drawn, format_name, list_durations(frames)), force=options.force
-        )
+        encoded = encode_animation(drawn, format_name, list_durations(frames))
+    outputs.write(output, encoded, force=options.force)
     return 0

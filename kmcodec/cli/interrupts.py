@@ -15,8 +15,10 @@ from kmcodec.cli.progress import CLEAR_LINE
 def ending_at_once() -> Iterator[None]:
     """Let Ctrl-C end the process here and now, with the words and the status of any other interrupt.
 
-    For drawing: matplotlib is full of callbacks of weak references, in which Python prints an exception and
-    goes on, and of C++ that takes it for an error of its own. No file may be open for writing: it would stay.
+    For commands that draw and measure by way of others. matplotlib is full of callbacks of weak references,
+    in which Python prints an exception and goes on, and of C++ that takes it for an error of its own, or
+    aborts; and an import that is interrupted can look like a package that is missing. No file may be open for
+    writing: it would stay.
     """
     # What a caller has chosen, such as to ignore it, stays.
     is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -21,26 +21,26 @@ from kmcodec.report.tune import tune
 
 def run(options: argparse.Namespace) -> int:
     """Draw what is asked for."""
-    output = outputs.resolve(
-        options.output,
-        options.original,
-        f"-{options.kind}.png",
-        force=options.force,
-        others=[] if options.input is None else [options.input],
-    )
-    outputs.check_plot(output, [], force=options.force)
-    if options.original == options.input == "-":
-        raise UsageError("only one of ORIGINAL and IN.kmq can be standard input")
-    if options.input is not None and options.kind in ("elbow", "convergence"):
-        raise UsageError(f"the plot {options.kind} is of the original alone")
-    with Progress() as progress:
+    with ending_at_once(), Progress() as progress:
+        output = outputs.resolve(
+            options.output,
+            options.original,
+            f"-{options.kind}.png",
+            force=options.force,
+            others=[] if options.input is None else [options.input],
+        )
+        outputs.check_plot(output, [], force=options.force)
+        if options.original == options.input == "-":
+            raise UsageError("only one of ORIGINAL and IN.kmq can be standard input")
+        if options.input is not None and options.kind in ("elbow", "convergence"):
+            raise UsageError(f"the plot {options.kind} is of the original alone")
         progress.show_task("reading")
         picture, _ = inputs.load(options.original)
-        with ending_at_once(), plots.drawing():
+        with plots.drawing():
             figure = _DRAWINGS[options.kind](options, picture, progress)
             progress.show_task("drawing")
             drawn = outputs.render_plot(output, figure)
-        outputs.write(output, drawn, force=options.force)
+    outputs.write(output, drawn, force=options.force)
     return 0
 
 

@@ -51,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
     if options.side_by_side is not None:
         with naming(options.side_by_side):
             find_format(options.side_by_side)
-    with Progress() as progress:
+    drawn, page = None, None
+    with ending_at_once(), Progress() as progress:
         subject = _measure(options, progress)
         comparison = _compare(options, subject, progress) if options.compare else None
         names = {"original": show_path(options.original), "file": show_path(options.input)}
@@ -66,10 +67,12 @@ def run(options: argparse.Namespace) -> int:
             joined = _draw_side_by_side(subject)
             with naming(options.side_by_side):
                 drawn = encode_picture(joined, find_format(options.side_by_side))
-            outputs.write(options.side_by_side, drawn, force=options.force)
         if options.html is not None:
             page = _build_page(options, subject, comparison, tables, notes, progress)
-            outputs.write(options.html, page.encode(), force=options.force)
+    if drawn is not None:
+        outputs.write(options.side_by_side, drawn, force=options.force)
+    if page is not None:
+        outputs.write(options.html, page.encode(), force=options.force)
     if options.json:
         extra = {} if comparison is None else {"comparison": comparison.to_dict()}
         outputs.print_json({**subject.report.to_dict(), **extra})
@@ -164,14 +167,13 @@ def _build_page(
     summary = f"{text.summarize(subject.report)} {more}".rstrip()
     figures = []
     if plots.has_matplotlib():
-        with ending_at_once():
-            figures = draw_figures(
-                subject.original,
-                subject.image,
-                subject.report.recorded,
-                threads=options.threads,
-                on_progress=progress.show_task,
-            )
+        figures = draw_figures(
+            subject.original,
+            subject.image,
+            subject.report.recorded,
+            threads=options.threads,
+            on_progress=progress.show_task,
+        )
     else:
         notes = [*notes, f"{plots.HINT}."]
     progress.show_task("building the page")

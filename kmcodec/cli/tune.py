@@ -16,10 +16,11 @@ def run(options: argparse.Namespace) -> int:
     """Print, and plot, the curve of a picture."""
     if options.plot == "-":
         raise UsageError("--plot needs a file: standard output has the table")
-    if options.plot is not None:
-        outputs.check_plot(options.plot, [options.input], force=options.force)
-    picture, _ = inputs.load(options.input)
-    with Progress() as progress:
+    drawn = None
+    with ending_at_once(), Progress() as progress:
+        if options.plot is not None:
+            outputs.check_plot(options.plot, [options.input], force=options.force)
+        picture, _ = inputs.load(options.input)
         progress.show_task("tracing the curve")
         curve = tune(
             picture.pixels,
@@ -30,9 +31,10 @@ def run(options: argparse.Namespace) -> int:
         )
         if options.plot is not None:
             progress.show_task("drawing")
-            with ending_at_once(), plots.drawing():
+            with plots.drawing():
                 drawn = outputs.render_plot(options.plot, plots.draw_elbow(curve))
-            outputs.write(options.plot, drawn, force=options.force)
+    if drawn is not None:
+        outputs.write(options.plot, drawn, force=options.force)
     if options.json:
         outputs.print_json(curve.to_dict())
         return 0
