@@ -282,7 +282,9 @@ def _add_tune(commands: Any) -> None:
     )
     tune.add_argument("input", metavar="INPUT", help=_PICTURE)
     tune.add_argument(
-        "--quick", action="store_true", help="without SSIM, delta E and context coding, which take most of the time"
+        "--quick",
+        action="store_true",
+        help="without SSIM, delta E and context coding, which take most of the time",
     )
     tune.add_argument("--json", action="store_true", help="print it as JSON")
     tune.add_argument("--plot", metavar="OUT", help="also draw the curve, as .png, .svg or .pdf")
