@@ -45,16 +45,9 @@ def main() -> None:
     curves: dict[str, tuple[Curve, Curve]] = {}
     ratios: list[list[float | None]] = []
     for path in files:
-        pixels = read_picture(path).pixels
-        top = measure(pixels, options.colors, None)
-        lower = [measure(pixels, k, None) for k in counts]
-        lossy = [top]
-        for worth in WORTHS:
-            # Not farther than the others go.
-            if lossy[-1][0] > lower[0][0]:
-                lossy.append(measure(pixels, options.colors, worth))
-        curves[path.name] = [*lower, top], lossy
-        ratios.append([compare(point, lossy) for point in lower])
+        lower, lossy = trace(read_picture(path).pixels, options.colors)
+        curves[path.name] = lower, lossy
+        ratios.append([compare(point, lossy) for point in lower[:-1]])
         print(f"{path.name:36}" + "".join(format_ratio(ratio) for ratio in ratios[-1]), flush=True)
     means = [
         math.exp(sum(map(math.log, there)) / len(there)) if (there := [r for r in column if r]) else None
@@ -63,6 +56,16 @@ def main() -> None:
     print(f"{'geometric mean':36}" + "".join(format_ratio(mean) for mean in means))
     if options.plot:
         plot(curves, options.plot)
+
+
+def trace(pixels: NDArray[np.uint8], k: int) -> tuple[Curve, Curve]:
+    """Return the curves of lower K, up to k, and of --lossy with k, as far down as the other."""
+    lower = [measure(pixels, count, None) for count in [*(each for each in LOWER if each < k), k]]
+    lossy = [lower[-1]]
+    for worth in WORTHS:
+        if lossy[-1][0] > lower[0][0]:
+            lossy.append(measure(pixels, k, worth))
+    return lower, lossy
 
 
 def measure(pixels: NDArray[np.uint8], k: int, lossy: float | None) -> tuple[float, int]:

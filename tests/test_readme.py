@@ -20,13 +20,23 @@ from kmcodec.pictures import load_picture
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_savings() -> None:
-    """The table of what was saved is what the benchmark prints."""
-    spec = importlib.util.spec_from_file_location("savings", ROOT / "benchmarks" / "savings.py")
+def load_benchmark(name: str) -> Any:
+    """Return a benchmark as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    savings = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(savings)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    with pytest.MonkeyPatch.context() as patch:
+        # Benchmarks import one another.
+        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        spec.loader.exec_module(module)
+    return module
+
+
+def test_savings() -> None:
+    """The table of what was saved is what the benchmark prints."""
+    savings = load_benchmark("savings")
     names = ["chart.png", "chelsea.png", "coffee.png", "icon.png", "rocket.jpg", "sprite.png"]
     # JPEG decoders differ in the last bit from one another.
     expected = [
@@ -38,14 +48,19 @@ def test_savings() -> None:
     assert expected == [line for line in table if "rocket" not in line]
 
 
+def test_lossy() -> None:
+    """The last line but one of the table of lossy coding is what the benchmark measures."""
+    lossy = load_benchmark("lossy")
+    line = next(line for line in README.partition("<!-- lossy -->\n")[2].splitlines() if "icon.png" in line)
+    pixels = load_picture(SAMPLES / "icon.png")
+    lower, curve = lossy.trace(pixels, 256)
+    ratios = [lossy.compare(point, curve) for point in lower[:-1]]
+    assert "| icon.png | " + " | ".join(f"{ratio:.3f}" for ratio in ratios) + " |" == line
+
+
 def test_palettes() -> None:
     """The errors of kmcodec in the table of palettes are those that the benchmark measures."""
-    spec = importlib.util.spec_from_file_location("quantize", ROOT / "benchmarks" / "quantize.py")
-    assert spec is not None
-    assert spec.loader is not None
-    benchmark = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = benchmark
-    spec.loader.exec_module(benchmark)
+    benchmark = load_benchmark("quantize")
     pictures = [load_picture(SAMPLES / name) for name in ("chart.png", "chelsea.png", "coffee.png")]
     table = README.partition("<!-- palettes -->\n")[2].partition("\n\n")[0].splitlines()
 
