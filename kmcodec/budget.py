@@ -75,16 +75,14 @@ def fit_colors(
     least = max(1, *(len(each) for each in colors)) if colors else 1
     most = bisect.bisect_right(range(1, MAX_COLORS + 1), max_bytes, key=measure)
     if most < least:
-        raise out_of_reach(max_bytes, least, measure(least), sections_bytes)
+        words = "1 colour" if least == 1 else f"{least} colours"
+        raise out_of_reach(max_bytes, f"with {words} the file takes {measure(least)}", sections_bytes)
     if n_colors == "auto":
         return n_colors, {**options, "max_colors": min(options.get("max_colors", MAX_COLORS), most)}
     return min(n_colors, most), dict(options)
 
 
-def out_of_reach(max_bytes: int, n_colors: int, file_bytes: int, sections_bytes: int) -> TargetError:
-    """Return the error of a size that even the least number of colours exceeds, by what it takes."""
-    words = "1 colour" if n_colors == 1 else f"{n_colors} colours"
+def out_of_reach(max_bytes: int, takes: str, sections_bytes: int) -> TargetError:
+    """Return the error of a size that is too small; takes says what the least is."""
     metadata = f", {sections_bytes} of them for metadata" if sections_bytes else ""
-    return TargetError(
-        f"{max_bytes} bytes are out of reach: with {words} the file takes {file_bytes}{metadata}"
-    )
+    return TargetError(f"{max_bytes} bytes are out of reach: {takes}{metadata}")

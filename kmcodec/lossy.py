@@ -21,12 +21,12 @@ from kmcodec.checks import check_integer
 from kmcodec.coding import context
 from kmcodec.container.layout import build_sections
 from kmcodec.container.writer import plan_header, write_image
-from kmcodec.image import IndexedImage, Section, drop_opaque_alpha, to_indices
+from kmcodec.image import IndexedImage, Indices, Section, drop_opaque_alpha, to_indices
 from kmcodec.quantize.colorspace import sort_palette
 from kmcodec.quantize.grouping import divide_rounded
-from kmcodec.quantize.histogram import count_picture, look_up
+from kmcodec.quantize.histogram import count_picture
 from kmcodec.quantize.options import Request, check_options
-from kmcodec.quantize.palette import choose_palette
+from kmcodec.quantize.palette import add_alpha, choose_palette
 from kmcodec.threads import OnProgress, Tell, Workers
 
 # An index is taken to cost so many times its average at most: where something new comes, its first pixels
@@ -37,8 +37,14 @@ _MOST_PRICE = 5
 #: The most that a bit can be worth: more than what any colour is away from any other.
 MAX_LOSSY = 10**6
 
-# What a bit can be worth, where a size decides: powers of the eighth root of two, from 1 on.
-_WORTHS = 160
+# What a bit can be worth, where a size decides, in units of the points: powers of the eighth root of two,
+# from about 1 to about a million where channels have 255 steps.
+_EIGHTHS = (4096, 4467, 4871, 5312, 5793, 6317, 6889, 7512)
+_WORTHS = [eighth << octave for octave in range(20) for eighth in _EIGHTHS]
+
+# With half as many colours it is not much else: by how many of these at most less, and more.
+_FEWER_STEPS = 16
+_MORE_STEPS = 8
 
 # Files that are made side by side.
 _PROBES = 3
@@ -63,18 +69,19 @@ class _Result(NamedTuple):
     error: int
 
 
-def check_lossy(lossy: Any, coding: str, max_bytes: Any) -> None:
-    """Raise TypeError or ValueError unless lossy can be asked for."""
+def check_lossy(lossy: Any, coding: str, max_bytes: Any) -> float | None:
+    """Return lossy as a float or None; raise TypeError or ValueError unless it can be asked for."""
     if lossy is None:
-        return
+        return None
     if isinstance(lossy, bool) or not isinstance(lossy, (int, float, np.integer, np.floating)):
         raise TypeError(f"lossy must be a number, not {type(lossy).__name__}")
-    if not 0 <= lossy <= MAX_LOSSY:
+    if not 0 <= float(lossy) <= MAX_LOSSY:
         raise ValueError(f"lossy must be in 0..{MAX_LOSSY}, found {lossy!r}")
     if coding != "context":
         raise ValueError(f"lossy goes with coding='context', found {coding!r}")
     if max_bytes is not None:
         raise ValueError("lossy does not go with max_bytes, which chooses it")
+    return float(lossy)
 
 
 def encode_lossy(
@@ -93,15 +100,15 @@ def encode_lossy(
     Parameters
     ----------
     pixels : ndarray, shape (height, width, 3 or 4), uint8
-    n_colors : int
-        K at most.
+    n_colors : int or "auto"
+        K at most; "auto" is refused.
     options : mapping
         Options of kmcodec.quantize; dither must be "none".
     lossy : float or None
         Squared error, summed over the channels in steps of 1/255 of their range, that a bit is worth. Error
-        and bits, at that, come to least.
+        and bits, at that, come to little.
     max_bytes : int or None
-        Size of the whole file at most, at least 1, where lossy is None. The error is the least that fits.
+        Size of the whole file at most, at least 1, where lossy is None. The error is a low one.
     strip_rows : int or None
     sections : tuple of Section
         As for KmqWriter.
@@ -120,11 +127,18 @@ def encode_lossy(
     TypeError, ValueError
         If an argument has the wrong type, or is out of range.
     """
+    # All that can be wrong is found before the work begins.
+    if max_bytes is not None:
+        check_integer("max_bytes", max_bytes, 1)
+    if strip_rows is not None:
+        check_integer("strip_rows", strip_rows, 1)
     with Workers(options.get("threads")) as workers:
         picture = _Picture(pixels, n_colors, options, strip_rows, sections, workers, on_progress)
+        effort = options.get("effort", "default")
         if lossy is not None:
-            return _encode_at_rate(picture, picture.scale(lossy), options.get("effort", "default"))
-        return _encode_to_size(picture, check_integer("max_bytes", max_bytes, 1))
+            return _encode_at_rate(picture, picture.scale(lossy), effort)
+        assert max_bytes is not None
+        return _encode_to_size(picture, max_bytes, effort)
 
 
 def _encode_at_rate(picture: _Picture, per_bit: int, effort: str) -> bytes:
@@ -149,30 +163,45 @@ def _encode_at_rate(picture: _Picture, per_bit: int, effort: str) -> bytes:
     return min([best, *picture.store(tries)], key=weigh).file
 
 
-def _encode_to_size(picture: _Picture, max_bytes: int) -> bytes:
-    fitting = picture.store([(picture.most_colors, 0)])
-    if len(fitting[0].file) > max_bytes:
-        # Of numbers of colours the largest, and of what a bit is worth the least.
-        fewer = range(picture.most_colors - 1, picture.least_colors - 1, -1)
-        worths = [picture.scale(2 ** (step / 8)) for step in range(_WORTHS)]
-        fitting = _find_first(picture, [(k, 0) for k in fewer], max_bytes)
-        fitting += _find_first(picture, [(picture.most_colors, worth) for worth in worths], max_bytes)
-    if not fitting:
-        k = picture.least_colors
-        raise out_of_reach(max_bytes, k, len(picture.store([(k, 0)])[0].file), picture.sections_bytes)
-    return min(fitting, key=lambda result: result.error).file
+def _encode_to_size(picture: _Picture, max_bytes: int, effort: str) -> bytes:
+    most = picture.most_colors
+    whole = picture.store([(most, 0)])[0]
+    if len(whole.file) <= max_bytes:
+        return whole.file
+    # Of numbers of colours the largest.
+    fewer = range(most - 1, picture.least_colors - 1, -1)
+    best = _find_first(picture, [(k, 0) for k in fewer], max_bytes)
+    best_k = 0 if best is None else fewer[best[0]]
+    # And of what a bit is worth the least; for fewer colours that is less.
+    last = len(_WORTHS)
+    for k in [most, *([] if effort == "fast" else picture.list_fewer_colors())]:
+        if k <= max(best_k, 1):
+            break
+        first = 0 if k == most else max(0, last - _FEWER_STEPS)
+        worths = _WORTHS[first : last + _MORE_STEPS]
+        found = _find_first(picture, [(k, worth) for worth in worths], max_bytes)
+        if found is None:
+            break
+        last = first + found[0]
+        best = min((each for each in (best, found) if each), key=lambda each: each[1].error)
+    if best is None:
+        takes = f"the smallest file takes {picture.least_file_bytes}"
+        raise out_of_reach(max_bytes, takes, picture.sections_bytes)
+    return best[1].file
 
 
-def _find_first(picture: _Picture, tries: Sequence[tuple[int, int]], max_bytes: int) -> list[_Result]:
-    """Return what the first try gives that fits, if any does; sizes fall from one to the next, mostly."""
+def _find_first(
+    picture: _Picture, tries: Sequence[tuple[int, int]], max_bytes: int
+) -> tuple[int, _Result] | None:
+    """Return the first try that fits, and what it gives; sizes fall from one to the next, mostly."""
     first, stop = 0, len(tries)
-    found: list[_Result] = []
+    found = None
     while first < stop:
         # Always as many at a time: the result must not depend on the number of threads.
         probes = sorted({first + (stop - first) * i // (_PROBES + 1) for i in range(1, _PROBES + 1)})
         for i, result in zip(probes, picture.store([tries[i] for i in probes]), strict=True):
             if len(result.file) <= max_bytes:
-                stop, found = i, [result]
+                stop, found = i, (i, result)
                 break
             first = i + 1
     return found
@@ -204,12 +233,22 @@ class _Picture:
         #: Of the metadata, with their checksum.
         self.sections_bytes = len(build_sections(sections))
         self._on_progress = on_progress
-        self._nearest: dict[int, tuple[IndexedImage, NDArray[np.int16]]] = {}
+        # Palettes, and the index of each colour of the histogram.
+        self._nearest: dict[int, tuple[NDArray[np.uint8], Indices]] = {}
         self._histogram, self._rows = count_picture(drop_opaque_alpha(pixels), workers)
+        # Distances have a meaning only where all colours have alpha, or none has.
+        self._channels = max(self._histogram.colors.shape[1], self._request.fixed.shape[1])
+        if self._histogram.colors.shape[1] < self._channels:
+            self._histogram = self._histogram.add_alpha()
+        self._points = self._request.space.to_points(self._histogram.colors)
         n_fixed = len(self._request.fixed)
         #: Numbers of colours that a palette may have.
-        self.most_colors = n_fixed if self._request.is_given else self._request.n_colors
+        self.most_colors = n_fixed
+        if not self._request.is_given:
+            self.most_colors = min(self._request.n_colors, n_fixed + len(self._histogram.colors))
         self.least_colors = max(n_fixed, 1)
+        #: Bytes of the smallest file so far.
+        self.least_file_bytes = 0
 
     def scale(self, lossy: float) -> int:
         """Return what a bit is worth, in units of the points."""
@@ -221,7 +260,7 @@ class _Picture:
     def list_fewer_colors(self) -> list[int]:
         """Return numbers of colours to try instead, each half of the one before."""
         counts = []
-        k = min(self.most_colors, len(self._histogram.colors))
+        k = self.most_colors
         while (k := k // 2) >= max(self.least_colors, 2):
             counts.append(k)
         return [] if self._request.is_given else counts
@@ -239,27 +278,35 @@ class _Picture:
         # Each pixel is looked at once where colours are the nearest, else three times.
         passes = sum(3 if per_bit else 1 for _, per_bit in tries)
         tell = self._workers.count_work("choosing", passes * self._rows.size, self._on_progress)
-        return self._workers.map(lambda each: self._store_one(*each, tell), tries)
+        results = self._workers.map(lambda each: self._store_one(*each, tell), tries)
+        for result in results:
+            self.least_file_bytes = min(self.least_file_bytes or len(result.file), len(result.file))
+        return results
 
     def _store_one(self, n_colors: int, per_bit: int, tell: Tell) -> _Result:
-        image, points = self._nearest[n_colors]
-        if per_bit and len(image.palette) > 1:
-            image = self._choose(image, points, per_bit, tell)
-            sums = self._sum(image, points)
-            image, sums = self._fit_palette(image, sums)
+        palette, labels = self._nearest[n_colors]
+        image = IndexedImage(palette, labels[self._rows])
+        if per_bit and len(palette) > 1:
+            image = self._choose(image, per_bit, tell)
+            sums = self._sum(image)
+            if not self._request.is_given:
+                image, sums = self._fit_palette(image, sums)
         else:
-            sums = self._sum(image, points)
-        return self._store(image, points, sums, tell)
+            sums = self._sum(image)
+        return self._store(image, sums, tell)
 
-    def _choose(
-        self, image: IndexedImage, points: NDArray[np.int16], per_bit: int, tell: Tell
-    ) -> IndexedImage:
+    def _find_nearest(self, n_colors: int) -> tuple[NDArray[np.uint8], Indices]:
+        """Return a palette of so many colours, and the index of each of the picture's."""
+        choice = choose_palette(self._histogram, self._request._replace(n_colors=n_colors), self._workers)
+        return add_alpha(choice.palette, self._channels), choice.list_indices()
+
+    def _choose(self, image: IndexedImage, per_bit: int, tell: Tell) -> IndexedImage:
         tree = context.build_tree(image.palette)
         header = plan_header(
             len(image.palette),
             image.width,
             image.height,
-            has_alpha=image.palette.shape[1] == 4,
+            has_alpha=self._channels == 4,
             strip_rows=self._strip_rows,
             sections_bytes=0,
             coding="context",
@@ -273,7 +320,7 @@ class _Picture:
         counts = np.bincount(image.indices.reshape(-1), minlength=len(image.palette))
         trade = context.Trade(
             per_bit,
-            points,
+            self._points,
             self._request.space.to_points(image.palette),
             _MOST_PRICE * totals // np.maximum(counts, 1),
         )
@@ -282,16 +329,7 @@ class _Picture:
             indices[rows] = context.choose_indices(image.indices[rows], self._rows[rows], tree, trade, tell)
         return IndexedImage(image.palette, indices)
 
-    def _find_nearest(self, n_colors: int) -> tuple[IndexedImage, NDArray[np.int16]]:
-        """Return the image of so many colours, and the points of the picture's."""
-        choice = choose_palette(self._histogram, self._request._replace(n_colors=n_colors), self._workers)
-        histogram = self._histogram
-        if histogram.colors.shape[1] < choice.palette.shape[1]:
-            histogram = histogram.add_alpha()
-        image = IndexedImage(choice.palette, look_up(self._rows, choice.list_indices(), self._workers))
-        return image, self._request.space.to_points(histogram.colors)
-
-    def _sum(self, image: IndexedImage, points: NDArray[np.int16]) -> NDArray[np.int64]:
+    def _sum(self, image: IndexedImage) -> NDArray[np.int64]:
         """Return for each index its pixels and the sums of their points, shape (K, 5)."""
         k = len(image.palette)
         sums = np.zeros((k, 5), np.int64)
@@ -301,7 +339,7 @@ class _Picture:
             sums[:, 0] += np.bincount(indices[part], minlength=k)
             for c in range(4):
                 # Whole numbers, far below 2**53.
-                weights = points[rows[part], c]
+                weights = self._points[rows[part], c]
                 sums[:, 1 + c] += np.bincount(indices[part], weights, minlength=k).astype(np.int64)
         return sums
 
@@ -310,18 +348,14 @@ class _Picture:
     ) -> tuple[IndexedImage, NDArray[np.int64]]:
         """Return an image whose colours are the means of their pixels; unused ones go, fixed ones stay."""
         space, fixed = self._request.space, self._request.fixed
-        channels = image.palette.shape[1]
         means = divide_rounded(sums[:, 1:], np.maximum(sums[:, :1], 1)).astype(np.int16)
-        palette = space.to_colors(means, channels)
+        palette = space.to_colors(means, self._channels)
         kept = sums[:, 0] > 0
         if len(fixed):
-            # With alpha, if either has it.
-            wanted = {(*color, 255)[:4] for color in fixed.tolist()}
-            is_fixed = np.array([(*color, 255)[:4] in wanted for color in image.palette.tolist()])
+            wanted = set(map(tuple, add_alpha(fixed, self._channels).tolist()))
+            is_fixed = np.array([tuple(color) in wanted for color in image.palette.tolist()])
             palette[is_fixed] = image.palette[is_fixed]
             kept |= is_fixed
-        if self._request.is_given:
-            return image, sums
         palette, places = sort_palette(palette[kept])
         numbers = np.zeros(len(kept), np.int64)
         numbers[kept] = places
@@ -330,15 +364,13 @@ class _Picture:
         indices = to_indices(numbers, len(palette))[image.indices]
         return IndexedImage(palette, indices), moved
 
-    def _store(
-        self, image: IndexedImage, points: NDArray[np.int16], sums: NDArray[np.int64], tell: Tell
-    ) -> _Result:
+    def _store(self, image: IndexedImage, sums: NDArray[np.int64], tell: Tell) -> _Result:
         """Return the file of an image, and its error."""
         entries = self._request.space.to_points(image.palette).astype(np.int64)
-        squares = (points.astype(np.int64) ** 2).sum(axis=1)
+        squares = (self._points.astype(np.int64) ** 2).sum(axis=1)
         error = int((squares * self._histogram.counts).sum())
         error += int(((sums[:, :1] * entries - 2 * sums[:, 1:]) * entries).sum())
-        image = IndexedImage(image.palette, image.indices, self._sections)
+        image = IndexedImage(drop_opaque_alpha(image.palette), image.indices, self._sections)
         done = 0
 
         def tell_more(_: str, now: int, __: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support import ROOT, SPECIFICATION, indexed_images, photo
@@ -100,6 +100,7 @@ def test_decoding_gives_back_what_was_encoded(image: IndexedImage) -> None:
 
 
 @given(patterned_images(max_side=12))
+@settings(max_examples=40)
 def test_compiled_and_plain_kernels_agree(image: IndexedImage) -> None:
     """One source, two speeds, the same bits."""
     payload, tree = code(image)

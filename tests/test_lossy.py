@@ -176,6 +176,36 @@ def test_kept_colours_are_there(space: str, alpha: bool) -> None:
         assert reader.header.has_alpha == alpha
 
 
+@pytest.mark.parametrize("space", ["srgb", "oklab"])
+def test_alpha_that_no_colour_has(space: str) -> None:
+    """Where the palette of a picture with alpha comes out opaque, distances still mean what they should."""
+    pixels = np.concatenate([photo(60, 80), np.full((60, 80, 1), 255, np.uint8)], axis=2)
+    opaque = pixels.copy()
+    pixels[0, 0, 3] = 250
+    for options in ({"lossy": 20}, {"max_bytes": 1000}):
+        data, other = (encode(each, 16, space=space, **options) for each in (pixels, opaque))
+        error, expected = (
+            mean_squared_error(opaque[..., :3], kmcodec.decode(each)) for each in (data, other)
+        )
+        assert kmcodec.KmqReader(data).palette.shape[1] == 3
+        assert 0.9 * len(other) < len(data) < 1.1 * len(other)
+        assert 0.9 * expected < error < 1.1 * expected
+
+
+def test_an_opaque_palette_for_a_transparent_picture() -> None:
+    """Next to nothing for a bit changes next to nothing, also where colours are far from all pixels."""
+    pixels = np.concatenate([photo(), np.arange(48 * 64, dtype=np.uint8).reshape(48, 64, 1)], axis=2)
+    palette = kmcodec.quantize(photo(), 9).palette
+    lossless, lossy = (encode(pixels, palette=palette, lossy=lossy) for lossy in (0, 0.001))
+    assert 0.98 * len(lossless) < len(lossy) <= len(lossless)
+
+
+@pytest.mark.parametrize("number", [np.uint8(20), np.int16(20), np.float16(20), np.float32(20)])
+def test_numbers_of_numpy(number: Any) -> None:
+    """A number is a number, however many bits it has."""
+    assert encode(photo(), lossy=20) == encode(photo(), lossy=number)
+
+
 def test_a_given_palette_stays_as_it_is() -> None:
     """A palette that is given is neither changed nor ordered anew; only indices are chosen."""
     palette = kmcodec.quantize(photo(), 12).palette[::-1]
@@ -226,9 +256,9 @@ def test_what_fits_is_not_touched() -> None:
 
 def test_out_of_reach() -> None:
     """A size that one colour exceeds is an error that says what is possible."""
-    with pytest.raises(TargetError, match="40 bytes are out of reach: with 1 colour the file takes 43$"):
+    with pytest.raises(TargetError, match="40 bytes are out of reach: the smallest file takes 43$"):
         encode(photo(), max_bytes=40)
-    with pytest.raises(TargetError, match=r"with 2 colours the file takes \d+, \d+ of them for metadata$"):
+    with pytest.raises(TargetError, match=r"the smallest file takes \d+, \d+ of them for metadata$"):
         encode(photo(), max_bytes=60, keep=[[0, 0, 0], [9, 9, 9]], metadata=Metadata(xmp=b"<x/>"))
 
 

@@ -26,6 +26,7 @@ class Progress:
         self._start = time.monotonic()
         self._last = 0.0
         self._label = ""
+        self._share = 0.0
         self._label_start = self._start
         self._shown = False
         self._wanted = sys.stderr.isatty()
@@ -71,8 +72,12 @@ class Progress:
                 return
             self._shares[label] = done / total
             label, done, total = self._joint_label, sum(self._shares.values()), len(self._shares)
-        self._begin(label)
         share = done / total
+        if share < self._share:
+            # The same kind of work once more.
+            self._label = ""
+        self._begin(label)
+        self._share = share
         left = f", {_format_time(self._measure_label() * (1 - share) / share)} left" if share > 0 else ""
         self._show(label, f"{int(100 * share)} %{left}")
 

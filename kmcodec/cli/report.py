@@ -107,13 +107,18 @@ def _measure(options: argparse.Namespace, progress: Progress) -> _Subject:
 def _compare(options: argparse.Namespace, subject: _Subject, progress: Progress) -> Comparison:
     """Encode the picture in other formats; and once more as .kmq, for the time that it takes."""
     report = subject.report
+    recorded = report.recorded or {}
+    # Of a file whose indices were chosen by what they cost, encoding again without that would tell nothing.
+    is_lossy = "lossy" in recorded or ("max_bytes" in recorded and report.coding == "context")
     search: dict[str, Any] = choose_options(report.recorded)
     progress.show_task("encoding again")
     start = time.perf_counter()
     image = quantize(subject.original, report.colors, threads=options.threads, **search)
     search_seconds = time.perf_counter() - start
 
-    def time_encode(coding: str) -> float:
+    def time_encode(coding: str) -> float | None:
+        if is_lossy:
+            return None
         start = time.perf_counter()
         write_image(image, coding=coding, threads=options.threads)
         return search_seconds + time.perf_counter() - start

@@ -662,6 +662,9 @@ class Model:
         self.match_length[0] = min(self.match_length[0] + length, 65535) if foretold == 1 else 0
         self.match_at[0] = match + length
         self.match_length[1] = 0
+        if self.metering:
+            self.totals[self.indices[here]] += self.spent
+            self.spent = 0
         return length
 
     @cython.cfunc

@@ -72,7 +72,7 @@ def choose_palette(histogram: Histogram, request: Request, workers: Workers) -> 
     channels = max(histogram.colors.shape[1], request.fixed.shape[1])
     if histogram.colors.shape[1] < channels:
         histogram = histogram.add_alpha()
-    fixed = _add_alpha(request.fixed, channels)
+    fixed = add_alpha(request.fixed, channels)
     if not request.is_given:
         exact = take_all(histogram.colors, fixed, request.n_colors)
         if exact is not None:
@@ -94,7 +94,7 @@ def choose_palette(histogram: Histogram, request: Request, workers: Workers) -> 
     return Choice(drop_opaque_alpha(found), labels, ditherer)
 
 
-def _add_alpha(colors: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+def add_alpha(colors: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     """Return colors, of shape (..., 3) or (..., 4), with as many channels; a new alpha is opaque."""
     if colors.shape[-1] == channels:
         return colors
