@@ -3,7 +3,8 @@
     python benchmarks/speed.py PICTURE_OR_FOLDER... [--repeats 5]
 
 Pictures are files with a palette. Times are medians of processor time over repeats; each round trip is
-compared. A last line is over all pixels: their number divided by the sum of the times.
+compared. Below the pictures stands a line over all pixels: their number divided by the sum of the times; and
+what a sprite takes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sizes import SUFFIXES, load
 
 from kmcodec.container.reader import KmqReader
 from kmcodec.container.writer import write_image
+from kmcodec.image import IndexedImage
 
 _T = TypeVar("_T")
 
@@ -58,6 +60,17 @@ def measure(path: Path, repeats: int) -> tuple[int, list[float]]:
     return image.indices.size, seconds
 
 
+def measure_sprite() -> list[float]:
+    """Return the seconds that a small picture takes to encode and decode."""
+    y, x = np.indices((16, 16))
+    shape = (abs(x - 7) + abs(y - 7) < 8).astype(np.uint8) + (x > 9) + 2 * (y > 12)
+    image = IndexedImage(np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]]), shape)
+    data, encoding = timed(lambda: write_image(image, coding="context", threads=1), 200)
+    decoded, decoding = timed(lambda: KmqReader(data).indices(threads=1), 200)
+    assert np.array_equal(decoded, image.indices)
+    return [encoding, decoding]
+
+
 def main() -> None:
     """Measure the pictures of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -75,6 +88,8 @@ def main() -> None:
                 print(f"{path.stem:<24}" + "".join(f"{pixels / s / 1e6:>13.2f}" for s in seconds), flush=True)
     if total:
         print(f"{'all pixels':<24}" + "".join(f"{total / s / 1e6:>13.2f}" for s in sums))
+    print("milliseconds of a sprite of 16 x 16 pixels, coding and decoding: ", end="")
+    print(" ".join(f"{1000 * seconds:.2f}" for seconds in measure_sprite()))
 
 
 if __name__ == "__main__":

@@ -105,6 +105,19 @@ def check_colors(name: str, colors: Any) -> NDArray[np.uint8]:
     return array.astype(np.uint8, copy=False)
 
 
+def check_number(name: str, value: Any) -> float:
+    """Return value, which must be a number of Python or NumPy, as a float.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    return float(value)
+
+
 def check_fraction(name: str, value: Any) -> float:
     """Return value, which must be a number in 0..1, as a float.
 
@@ -113,11 +126,10 @@ def check_fraction(name: str, value: Any) -> float:
     TypeError, ValueError
         If it is not such a number.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
-    if not 0 <= value <= 1:
+    number = check_number(name, value)
+    if not 0 <= number <= 1:
         raise ValueError(f"{name} must be in 0..1, found {value!r}")
-    return float(value)
+    return number
 
 
 def check_target(name: str, value: Any, greatest: float = math.inf) -> float | None:
@@ -130,9 +142,8 @@ def check_target(name: str, value: Any, greatest: float = math.inf) -> float | N
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
-    if not (0 < value <= greatest and math.isfinite(value)):
+    number = check_number(name, value)
+    if not (0 < number <= greatest and math.isfinite(number)):
         bound = "finite" if math.isinf(greatest) else f"at most {greatest}"
         raise ValueError(f"{name} must be above 0 and {bound}, found {value!r}")
-    return float(value)
+    return number

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmcodec.budget import out_of_reach
-from kmcodec.checks import check_integer
+from kmcodec.checks import check_integer, check_number
 from kmcodec.coding import context
 from kmcodec.container.layout import build_sections
 from kmcodec.container.writer import plan_header, write_image
@@ -27,7 +27,7 @@ from kmcodec.quantize.grouping import divide_rounded
 from kmcodec.quantize.histogram import count_picture
 from kmcodec.quantize.options import Request, check_options
 from kmcodec.quantize.palette import add_alpha, choose_palette
-from kmcodec.threads import OnProgress, Tell, Workers
+from kmcodec.threads import OnProgress, Tell, Workers, relay_progress
 
 # An index is taken to cost so many times its average at most: where something new comes, its first pixels
 # are dear, and to avoid them is to pay for the next ones. Without that limit photographs lose a few percent,
@@ -73,15 +73,14 @@ def check_lossy(lossy: Any, coding: str, max_bytes: Any) -> float | None:
     """Return lossy as a float or None; raise TypeError or ValueError unless it can be asked for."""
     if lossy is None:
         return None
-    if isinstance(lossy, bool) or not isinstance(lossy, (int, float, np.integer, np.floating)):
-        raise TypeError(f"lossy must be a number, not {type(lossy).__name__}")
-    if not 0 <= float(lossy) <= MAX_LOSSY:
+    worth = check_number("lossy", lossy)
+    if not 0 <= worth <= MAX_LOSSY:
         raise ValueError(f"lossy must be in 0..{MAX_LOSSY}, found {lossy!r}")
     if coding != "context":
         raise ValueError(f"lossy goes with coding='context', found {coding!r}")
     if max_bytes is not None:
         raise ValueError("lossy does not go with max_bytes, which chooses it")
-    return float(lossy)
+    return worth
 
 
 def encode_lossy(
@@ -235,6 +234,8 @@ class _Picture:
         self._on_progress = on_progress
         # Palettes, and the index of each colour of the histogram.
         self._nearest: dict[int, tuple[NDArray[np.uint8], Indices]] = {}
+        # What each index of such a palette costs at most.
+        self._prices: dict[int, NDArray[np.int64]] = {}
         self._histogram, self._rows = count_picture(drop_opaque_alpha(pixels), workers)
         # Distances have a meaning only where all colours have alpha, or none has.
         self._channels = max(self._histogram.colors.shape[1], self._request.fixed.shape[1])
@@ -275,19 +276,21 @@ class _Picture:
         for k, _ in tries:
             if k not in self._nearest:
                 self._nearest[k] = self._find_nearest(k)
-        # Each pixel is looked at once where colours are the nearest, else three times.
-        passes = sum(3 if per_bit else 1 for _, per_bit in tries)
+        unmetered = sorted({k for k, per_bit in tries if per_bit} - self._prices.keys())
+        # Each pixel is looked at once where colours are the nearest, else twice.
+        passes = len(unmetered) + sum(2 if per_bit else 1 for _, per_bit in tries)
         tell = self._workers.count_work("choosing", passes * self._rows.size, self._on_progress)
+        prices = self._workers.map(lambda k: self._find_prices(k, tell), unmetered)
+        self._prices.update(zip(unmetered, prices, strict=True))
         results = self._workers.map(lambda each: self._store_one(*each, tell), tries)
         for result in results:
             self.least_file_bytes = min(self.least_file_bytes or len(result.file), len(result.file))
         return results
 
     def _store_one(self, n_colors: int, per_bit: int, tell: Tell) -> _Result:
-        palette, labels = self._nearest[n_colors]
-        image = IndexedImage(palette, labels[self._rows])
-        if per_bit and len(palette) > 1:
-            image = self._choose(image, per_bit, tell)
+        image = self._render(n_colors)
+        if per_bit and len(image.palette) > 1:
+            image = self._choose(image, per_bit, self._prices[n_colors], tell)
             sums = self._sum(image)
             if not self._request.is_given:
                 image, sums = self._fit_palette(image, sums)
@@ -300,8 +303,12 @@ class _Picture:
         choice = choose_palette(self._histogram, self._request._replace(n_colors=n_colors), self._workers)
         return add_alpha(choice.palette, self._channels), choice.list_indices()
 
-    def _choose(self, image: IndexedImage, per_bit: int, tell: Tell) -> IndexedImage:
-        tree = context.build_tree(image.palette)
+    def _render(self, n_colors: int) -> IndexedImage:
+        palette, labels = self._nearest[n_colors]
+        return IndexedImage(palette, labels[self._rows])
+
+    def _list_strips(self, image: IndexedImage) -> list[slice]:
+        """Return the rows of each strip."""
         header = plan_header(
             len(image.palette),
             image.width,
@@ -311,21 +318,28 @@ class _Picture:
             sections_bytes=0,
             coding="context",
         )
-        strips = [
-            slice(start, start + header.strip_rows) for start in range(0, header.height, header.strip_rows)
-        ]
+        step = header.strip_rows
+        return [slice(start, start + step) for start in range(0, header.height, step)]
+
+    def _find_prices(self, n_colors: int, tell: Tell) -> NDArray[np.int64]:
+        """Return what each index costs at most where it is the nearest, in 1/256 bits."""
+        image = self._render(n_colors)
         totals = np.zeros(len(image.palette), np.int64)
-        for rows in strips:
-            totals += context.meter(image.indices[rows], tree, tell)
-        counts = np.bincount(image.indices.reshape(-1), minlength=len(image.palette))
-        trade = context.Trade(
-            per_bit,
-            self._points,
-            self._request.space.to_points(image.palette),
-            _MOST_PRICE * totals // np.maximum(counts, 1),
-        )
+        if len(totals) > 1:
+            tree = context.build_tree(image.palette)
+            for rows in self._list_strips(image):
+                totals += context.meter(image.indices[rows], tree, tell)
+        counts = np.bincount(image.indices.reshape(-1), minlength=len(totals))
+        return _MOST_PRICE * totals // np.maximum(counts, 1)
+
+    def _choose(
+        self, image: IndexedImage, per_bit: int, prices: NDArray[np.int64], tell: Tell
+    ) -> IndexedImage:
+        tree = context.build_tree(image.palette)
+        entries = self._request.space.to_points(image.palette)
+        trade = context.Trade(per_bit, self._points, entries, prices)
         indices = np.empty_like(image.indices)
-        for rows in strips:
+        for rows in self._list_strips(image):
             indices[rows] = context.choose_indices(image.indices[rows], self._rows[rows], tree, trade, tell)
         return IndexedImage(image.palette, indices)
 
@@ -371,14 +385,7 @@ class _Picture:
         error = int((squares * self._histogram.counts).sum())
         error += int(((sums[:, :1] * entries - 2 * sums[:, 1:]) * entries).sum())
         image = IndexedImage(drop_opaque_alpha(image.palette), image.indices, self._sections)
-        done = 0
-
-        def tell_more(_: str, now: int, __: int) -> None:
-            nonlocal done
-            more, done = now - done, now
-            tell(more)
-
         file = write_image(
-            image, strip_rows=self._strip_rows, coding="context", threads=1, on_progress=tell_more
+            image, strip_rows=self._strip_rows, coding="context", threads=1, on_progress=relay_progress(tell)
         )
         return _Result(file, error)

@@ -119,6 +119,18 @@ class Workers:
         return tell
 
 
+def relay_progress(tell: Tell) -> OnProgress:
+    """Return an on_progress for one piece of work, which passes on to tell how much more of it is done."""
+    before = 0
+
+    def relay(name: str, done: int, total: int) -> None:
+        nonlocal before
+        tell(done - before)
+        before = done
+
+    return relay
+
+
 def cut_range(length: int, parts: int, least: int = 1) -> list[tuple[int, int]]:
     """Cut range(length) into at most parts runs of nearly equal length.
 

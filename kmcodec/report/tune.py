@@ -16,7 +16,7 @@ from kmcodec.image import IndexedImage, drop_opaque_alpha, to_indices
 from kmcodec.quantize.choose import CurvePoint, find_elbow, trace_curve
 from kmcodec.quantize.colorspace import SPACES
 from kmcodec.quantize.histogram import Histogram, count_picture, look_up
-from kmcodec.threads import OnProgress, Workers
+from kmcodec.threads import OnProgress, Workers, relay_progress
 
 
 class TunePoint(NamedTuple):
@@ -151,17 +151,10 @@ def _code(
     tell = workers.count_work("context coding", n_pixels * len(curve), on_progress)
 
     def code(point: CurvePoint) -> int:
-        before = 0
-
-        def relay(name: str, done: int, total: int) -> None:
-            nonlocal before
-            tell(done - before)
-            before = done
-
         # Points side by side keep all threads busy; the strips of one often do not.
         with Workers(1) as alone:
             image = index(point, alone)
-        return len(write_image(image, coding="context", threads=1, on_progress=relay))
+        return len(write_image(image, coding="context", threads=1, on_progress=relay_progress(tell)))
 
     # Those that take longest first, so that none is left for the end.
     return workers.map(code, reversed(curve))[::-1]
