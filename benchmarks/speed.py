@@ -64,7 +64,8 @@ def measure_sprite() -> list[float]:
     """Return the seconds that a small picture takes to encode and decode."""
     y, x = np.indices((16, 16))
     shape = (abs(x - 7) + abs(y - 7) < 8).astype(np.uint8) + (x > 9) + 2 * (y > 12)
-    image = IndexedImage(np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]]), shape)
+    palette = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]], np.uint8)
+    image = IndexedImage(palette, shape.astype(np.uint8))
     data, encoding = timed(lambda: write_image(image, coding="context", threads=1), 200)
     decoded, decoding = timed(lambda: KmqReader(data).indices(threads=1), 200)
     assert np.array_equal(decoded, image.indices)
