@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
+import os
 import re
 import shutil
+import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -79,19 +80,48 @@ def test_palettes() -> None:
         assert [line for line in table if line.startswith(f"| {method} | {' | '.join(cells)} |")]
 
 
-def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example in Python runs."""
-    # The second needs a server; test_reading.py has one.
-    example, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+#: Blocks of Python that run here; what needs a server does not (test_reading.py has one).
+PYTHON_EXAMPLES = [
+    block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "example.org" not in block
+]
+
+#: Blocks of commands that run here: those under a marker of their own.
+SHELL_EXAMPLES = re.findall(r"<!-- example -->\n```sh\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("example", PYTHON_EXAMPLES, ids=lambda text: text.strip().splitlines()[0])
+def test_python_examples(example: str, tmp_path: Path) -> None:
+    """The examples in Python run, each by itself, where the samples are."""
     shutil.copytree(SAMPLES, tmp_path / "samples")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    with contextlib.redirect_stdout(io.StringIO()) as output:
-        exec(example, names)
-    assert "451 300" in output.getvalue()
-    assert (48, 64, 3) == names["eye"].shape  # type: ignore[attr-defined]
-    assert 432 == len(list((ROOT / "spec" / "vectors").glob("*/*.kmq")))
-    assert "decoder on 432 files" in README
+    names = set(re.findall(r"^(?:import|from) (\w+)", example, re.MULTILINE))
+    if missing := sorted(name for name in names if importlib.util.find_spec(name) is None):
+        pytest.skip(f"needs {', '.join(missing)}")
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example], cwd=tmp_path, capture_output=True, timeout=300
+    )
+    assert (0, b"") == (result.returncode, result.stderr)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of its own")
+@pytest.mark.parametrize("example", SHELL_EXAMPLES, ids=lambda text: text.strip().splitlines()[0])
+def test_shell_examples(example: str, tmp_path: Path) -> None:
+    """The examples that are marked run in a shell, where the samples are."""
+    shutil.copytree(SAMPLES, tmp_path / "samples")
+    path = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        ["sh", "-e", "-c", example],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path, "HOME": str(tmp_path)},
+        capture_output=True,
+        timeout=300,
+    )
+    assert (0, b"") == (result.returncode, result.stderr)
+
+
+def test_number_of_vectors() -> None:
+    """The README says how many files there are to test a decoder with."""
+    number = len(list((ROOT / "spec" / "vectors").glob("*/*.kmq")))
+    assert f"decoder on {number} files" in " ".join(README.split())
 
 
 def test_report(tmp_path: Path) -> None:
