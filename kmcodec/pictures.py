@@ -472,6 +472,9 @@ _LARGEST_CHUNK = 1 << 24
 _SMALL_WIDTH = 320
 
 
+# Formats that Pillow knows, but not how to read; and our own, where its plugin is loaded.
+_STUBS = ("BUFR", "GRIB", "HDF5", "KMQ", "MPEG", "WMF")
+
 #: Formats that encode_animation writes, by suffix.
 ANIMATION_FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
 
@@ -492,6 +495,14 @@ def find_format(path: str) -> str:
     if name not in Image.SAVE:
         raise PictureError(f"no picture format that can be written has the suffix {suffix!r}")
     return name
+
+
+def list_suffixes() -> frozenset[str]:
+    """Return the suffixes of the formats that Pillow reads by itself, such as ".png"."""
+    Image.init()
+    return frozenset(
+        suffix for suffix, name in Image.EXTENSION.items() if name in Image.OPEN and name not in _STUBS
+    )
 
 
 def can_encode(format_name: str) -> bool:

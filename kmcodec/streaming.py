@@ -116,7 +116,7 @@ def write_rows(
     with Workers(threads) as workers:
         counter = ColorCounter(workers)
         digest = PixelHash(shape)
-        for pixels in _read_blocks(rows, "counting colours", on_progress):
+        for pixels in read_blocks(rows, "counting colours", on_progress):
             counter.add(pixels)
             if recipe:
                 digest.add(pixels)
@@ -153,15 +153,16 @@ def write_rows(
             threads=threads,
             on_progress=on_progress,
         ) as writer:
-            for pixels in _read_blocks(rows):
+            for pixels in read_blocks(rows):
                 found = table.find(pixels, workers)
                 writer.append(found if choice.ditherer is None else choice.ditherer.dither(found, workers))
         return writer.header
 
 
-def _read_blocks(
+def read_blocks(
     rows: Rows, name: str = "", on_progress: OnProgress | None = None
 ) -> Iterator[NDArray[np.uint8]]:
+    """Yield a picture a block of rows at a time; on_progress is told the name, and pixels done and in all."""
     height, width, channels = rows.shape
     step = max(1, _BLOCK_PIXELS // width)
     for start in range(0, height, step):

@@ -84,7 +84,10 @@ def _add_encode(commands: Any) -> None:
         "encode", formatter_class=_Formatter, help="picture to .kmq", description="Encode a picture as .kmq."
     )
     encode.add_argument(
-        "input", metavar="INPUT", help="any picture that Pillow opens, an array as .npy, a large TIFF, or -"
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="any picture that Pillow opens, an array as .npy, a large TIFF, a URL, or -; or folders of them",
     )
     encode.add_argument("-o", "--output", metavar="OUT.kmq", help="default: INPUT with the suffix .kmq")
     _add_count(encode.add_argument_group("how many colours"))
@@ -142,8 +145,24 @@ def _add_encode(commands: Any) -> None:
         help="record how the file was made: options, and size and SHA-256 of the pixels",
     )
     _add_force(file)
+    _add_batch(encode, has_outputs=True)
     encode.add_argument("--quiet", action="store_true", help="print nothing but errors")
     encode.add_argument("--json", action="store_true", help="print the sizes as JSON")
+
+
+def _add_batch(parser: Any, *, has_outputs: bool) -> None:
+    """Add the options of a command that takes many files."""
+    group = parser.add_argument_group("many files")
+    if has_outputs:
+        group.add_argument(
+            "--out-dir",
+            metavar="DIR",
+            help="write below this folder; what is up to date there stays as it is, without --force",
+        )
+    group.add_argument("-r", "--recursive", action="store_true", help="also look into the folders of folders")
+    group.add_argument(
+        "-j", "--jobs", type=_integer(1, 1024), metavar="N", help="files at a time (default: all processors)"
+    )
 
 
 def _add_count(group: Any) -> None:
@@ -182,7 +201,9 @@ def _add_decode(commands: Any) -> None:
         help=".kmq to PNG or another picture format",
         description="Decode a .kmq file.",
     )
-    decode.add_argument("input", metavar="IN.kmq", help="the file, or -")
+    decode.add_argument(
+        "inputs", metavar="IN.kmq", nargs="+", help="the file, a URL, or -; or several, or folders of them"
+    )
     decode.add_argument(
         "-o",
         "--output",
@@ -201,7 +222,10 @@ def _add_decode(commands: Any) -> None:
         "--fill", type=_color, metavar="#RRGGBB", help="colour of what is lost (default #ff00ff, magenta)"
     )
     _add_max_pixels(decode)
+    _add_threads(decode)
     _add_force(decode)
+    _add_batch(decode, has_outputs=True)
+    decode.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def _add_recode(commands: Any) -> None:
@@ -247,7 +271,10 @@ def _add_verify(commands: Any) -> None:
         help="check .kmq files",
         description="Check every byte of .kmq files.",
     )
-    verify.add_argument("inputs", metavar="IN.kmq", nargs="+", help="the files, or -")
+    verify.add_argument("inputs", metavar="IN.kmq", nargs="+", help="the files, URLs, folders, or -")
+    _add_batch(verify, has_outputs=False)
+    _add_threads(verify)
+    verify.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def _add_report(commands: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kmcodec.cli import inputs, outputs
+from kmcodec.cli import batch, freshness, inputs, outputs
 from kmcodec.cli.failures import CommandError, UsageError, hinting_at_limit, naming, show_path, tell
 from kmcodec.cli.progress import Progress
 from kmcodec.container.layout import Header
@@ -33,18 +33,41 @@ _BLOCK_PIXELS = 1 << 20
 _MOST_NAMED = 8
 
 
+_KIND = batch.Kind("decoded", "decoding", ".png", inputs.list_kmq_suffixes)
+
+
 def run(options: argparse.Namespace) -> int:
-    """Decode a file."""
+    """Decode a file, or many."""
+    is_batch = batch.is_asked_for(options)
     if options.fill is not None and not options.salvage:
         raise UsageError("--fill goes with --salvage")
+    if is_batch:
+        return batch.run(options, _KIND, _decode_in_batch)
+    options.input = options.inputs[0]
     output = outputs.resolve(options.output, options.input, ".png", force=options.force)
+    with Progress() as progress:
+        return _decode_file(options, output, progress)
+
+
+def _decode_in_batch(options: argparse.Namespace, output: str, progress: Progress) -> batch.Result:
+    """Decode one of many files, if that is needed."""
+    if not options.force and outputs.exists(output) and freshness.is_newer(output, options.input):
+        return batch.Result("current")
+    # An older picture may be the one that the file was made of: it stays.
+    outputs.check(output, [options.input], force=options.force)
+    status = _decode_file(options, output, progress)
+    sizes = outputs.measure(options.input), outputs.measure(output)
+    return batch.Result("failed" if status else "done", *sizes)
+
+
+def _decode_file(options: argparse.Namespace, output: str, progress: Progress) -> int:
+    """Decode a file; return the exit status."""
     with naming(output):
         format_name = _find_format(output)
     with (
         hinting_at_limit(),
         inputs.opening_kmq(options.input, max_pixels=options.max_pixels) as source,
         naming(options.input),
-        Progress() as progress,
     ):
         if options.salvage:
             return _salvage(source, options, output, format_name, progress)
@@ -65,11 +88,12 @@ def _decode(
     elif _is_streamed(header, format_name):
         check_strip_limit(header, options.max_pixels)
         palette = reader.palette if header.n_colors <= 256 and format_name == "PNG" else None
-        strips = reader.strips() if palette is not None else iter(reader)
-        _stream(strips, header, palette, reader.metadata, options, output, format_name, progress)
+        strips = reader.strips(threads=options.threads)
+        blocks = strips if palette is not None else (reader.palette[indices] for indices in strips)
+        _stream(blocks, header, palette, reader.metadata, options, output, format_name, progress)
     else:
         check_limit(header, options.max_pixels)
-        image = reader.image()
+        image = reader.image(threads=options.threads)
         progress.clear()
         _write(image, reader.metadata, options, output, format_name)
 
@@ -204,7 +228,7 @@ def _stream(
                     progress.show_share("writing", done + min(start + step, len(block)), header.height)
                 done += len(block)
 
-    with outputs.opening(output, force=options.force) as file, Workers() as workers:
+    with outputs.opening(output, force=options.force) as file, Workers(options.threads) as workers:
         if format_name == "PNG":
             write_png(file, cut(), shape, palette, metadata, workers)
             return

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
-from kmcodec.cli import inputs, outputs
+from kmcodec.cli import batch, freshness, inputs, outputs
 from kmcodec.cli.failures import UsageError, naming, show_path, tell
 from kmcodec.cli.progress import Progress
 from kmcodec.codec import encode
@@ -20,10 +19,9 @@ from kmcodec.image import MAX_COLORS
 from kmcodec.kernels import COMPILED
 from kmcodec.metadata import Metadata
 from kmcodec.palettes import read_palette
-from kmcodec.pictures import Picture, measure_picture, read_metadata
+from kmcodec.pictures import Picture, read_metadata
 from kmcodec.quantize.options import EFFORTS, Iteration
 from kmcodec.report import measure, text
-from kmcodec.rows import opening_rows
 from kmcodec.streaming import Rows, write_rows
 
 _DEFAULT_COLORS = 64
@@ -33,94 +31,123 @@ _MOST_CONTEXT_COLORS = 256
 # An uncompiled encode of fewer pixels takes a few seconds at most.
 _FEW_PIXELS = 64 * 64
 
+_KIND = batch.Kind("encoded", "encoding", ".kmq", inputs.list_picture_suffixes)
+
 
 def run(options: argparse.Namespace) -> int:
-    """Encode a picture."""
+    """Encode a picture, or many."""
+    is_batch = batch.is_asked_for(options)
+    _check_lossy(options)
+    arguments = _choose_arguments(options)
+    if is_batch:
+        return batch.run(options, _KIND, partial(_encode_in_batch, arguments))
+    options.input = options.inputs[0]
     others = [options.palette] if options.palette is not None else []
     output = outputs.resolve(options.output, options.input, ".kmq", force=options.force, others=others)
     if options.json and output == "-":
         raise UsageError("--json and an output of - both ask for standard output")
-    _check_lossy(options)
+    with Progress() as progress:
+        size, details = _encode(options, arguments, output, progress, force=options.force)
+    if options.json:
+        outputs.print_json(details)
+    elif output != "-" and not options.quiet:
+        print(f"{show_path(output)}: {text.format_size(size)}")
+    return 0
+
+
+def _encode_in_batch(
+    arguments: dict[str, Any], options: argparse.Namespace, output: str, progress: Progress
+) -> batch.Result:
+    """Encode one of many pictures, if that is needed."""
+    force = options.force
+    if not force and outputs.exists(output):
+        if freshness.is_encoded(options, arguments, output):
+            return batch.Result("current")
+        # It is a .kmq file that was made of an older picture, or in another way.
+        force = True
+    outputs.check(output, [options.input], force=force)
+    size, details = _encode(options, arguments, output, progress, force=force)
+    return batch.Result("done", size.source_bytes or 0, size.file_bytes, details=details)
+
+
+def _encode(
+    options: argparse.Namespace, arguments: dict[str, Any], output: str, progress: Progress, *, force: bool
+) -> tuple[measure.Size, dict[str, Any]]:
+    """Encode a picture; return its sizes, and what --json tells."""
+    start = time.perf_counter()
+    steps = EFFORTS[options.effort].max_steps
+
+    def show(iteration: Iteration) -> None:
+        progress.show_step("k-means", iteration.number, steps)
+
+    arguments = {
+        **arguments,
+        "threads": options.threads,
+        "on_iteration": show,
+        "on_progress": progress.show_share,
+    }
+    with inputs.opening_rows("-" if _needs_pixels(options) else options.input) as rows:
+        encode_some = _encode_whole if rows is None else partial(_encode_rows, rows)
+        header, source_bytes = encode_some(options, output, arguments, force=force)
+    seconds = time.perf_counter() - start
+    size = measure.measure_size(header, source_bytes=source_bytes)
+    return size, {**size.to_dict(), "coding": header.coding, "seconds": round(seconds, 6)}
+
+
+def _choose_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of kmcodec.encode that are the same for each picture."""
     goal = _choose_goal(options)
     keep = _check_palette_options(options, goal)
     palette = None
     if options.palette is not None:
         with naming(options.palette):
             palette = read_palette(options.palette)
-    start = time.perf_counter()
-    with Progress() as progress:
-        steps = EFFORTS[options.effort].max_steps
-
-        def show(iteration: Iteration) -> None:
-            progress.show_step("k-means", iteration.number, steps)
-
-        arguments = {
-            **goal,
-            "space": options.space,
-            "init": options.init,
-            "effort": options.effort,
-            "seed": options.seed,
-            "dither": options.dither,
-            "dither_strength": options.dither_strength,
-            "keep": keep,
-            "palette": palette,
-            "threads": options.threads,
-            "coding": options.coding,
-            "strip_rows": options.strip_rows,
-            "recipe": options.recipe,
-            "lossy": options.lossy,
-            "on_iteration": show,
-            "on_progress": progress.show_share,
-        }
-        needs_pixels = (
-            options.target_ssim is not None
-            or (options.target_psnr is not None and options.dither != "none")
-            or options.lossy is not None
-            or (options.max_bytes is not None and options.coding == "context")
-        )
-        with _opening_rows("-" if needs_pixels else options.input) as rows:
-            if rows is None:
-                header, source_bytes = _encode_whole(options, output, arguments)
-            else:
-                header, source_bytes = _encode_rows(rows, options, output, arguments)
-    seconds = time.perf_counter() - start
-    size = measure.measure_size(header, source_bytes=source_bytes)
-    if options.json:
-        outputs.print_json({**size.to_dict(), "coding": header.coding, "seconds": round(seconds, 6)})
-    elif output != "-" and not options.quiet:
-        print(f"{show_path(output)}: {text.format_size(size)}")
-    return 0
+    return {
+        **goal,
+        "space": options.space,
+        "init": options.init,
+        "effort": options.effort,
+        "seed": options.seed,
+        "dither": options.dither,
+        "dither_strength": options.dither_strength,
+        "keep": keep,
+        "palette": palette,
+        "coding": options.coding,
+        "strip_rows": options.strip_rows,
+        "recipe": options.recipe,
+        "lossy": options.lossy,
+    }
 
 
-@contextmanager
-def _opening_rows(path: str) -> Iterator[Rows | None]:
-    """Open a picture to be encoded block by block, if it is one."""
-    if path == "-":
-        yield None
-        return
-    with ExitStack() as stack:
-        with naming(path):
-            rows = stack.enter_context(opening_rows(path, lambda: measure_picture(path)))
-        yield rows
+def _needs_pixels(options: argparse.Namespace) -> bool:
+    """Return whether a picture has to be in memory as a whole."""
+    return (
+        options.target_ssim is not None
+        or (options.target_psnr is not None and options.dither != "none")
+        or options.lossy is not None
+        or (options.max_bytes is not None and options.coding == "context")
+    )
 
 
-def _encode_whole(options: argparse.Namespace, output: str, arguments: dict[str, Any]) -> tuple[Header, int]:
+def _encode_whole(
+    options: argparse.Namespace, output: str, arguments: dict[str, Any], *, force: bool
+) -> tuple[Header, int]:
     """Encode a picture that fits into memory; return the file's header, and the bytes of the original."""
     picture, source_bytes = inputs.load(options.input)
     _warn_of_slowness(options, picture.pixels.shape)
     with naming(options.input):
         encoded = encode(picture.pixels, metadata=_choose_metadata(options, picture), **arguments)
-    outputs.write(output, encoded, force=options.force)
+    outputs.write(output, encoded, force=force)
     return KmqReader(encoded, max_pixels=None).header, source_bytes
 
 
 def _encode_rows(
-    rows: Rows, options: argparse.Namespace, output: str, arguments: dict[str, Any]
+    rows: Rows, options: argparse.Namespace, output: str, arguments: dict[str, Any], *, force: bool
 ) -> tuple[Header, int]:
     """Encode a picture block by block; the result is that of _encode_whole."""
     _warn_of_slowness(options, rows.shape)
     metadata = _choose_metadata(options, read_metadata(options.input))
-    with outputs.opening(output, force=options.force) as file:
+    with outputs.opening(output, force=force) as file:
         try:
             header = write_rows(file, rows, metadata=metadata, **arguments)
         except KmqError as error:

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 
 from kmcodec.errors import KmqError, LimitExceededError, TargetError
 
+#: Why an output is not written.
+EXISTS = "exists already; --force replaces it"
+
 
 class CommandError(Exception):
     """End the command with status 1; str() is the line to print."""
@@ -36,7 +39,7 @@ def naming(path: str) -> Iterator[None]:
     except KmqError as error:
         raise CommandError(f"{show_path(path)}: {error}") from error
     except FileExistsError:
-        raise CommandError(f"{show_path(path)}: exists already; --force replaces it") from None
+        raise CommandError(f"{show_path(path)}: {EXISTS}") from None
     except OSError as error:
         raise CommandError(f"{show_path(path)}: {error.strerror or error}") from error
 
@@ -60,8 +63,27 @@ def show_path(path: str) -> str:
     return path if is_plain else repr(path)
 
 
+# Of works that go on beside others, and whose lines are told later.
+_collected: list[str] | None = None
+
+
+@contextmanager
+def collecting() -> Iterator[list[str]]:
+    """Collect what is told, without the program's name, instead of printing it."""
+    global _collected
+    previous, notes = _collected, list[str]()
+    _collected = notes
+    try:
+        yield notes
+    finally:
+        _collected = previous
+
+
 def tell(message: str) -> None:
     """Print a line on standard error; where that takes nothing, the exit status has to do."""
+    if _collected is not None:
+        _collected.append(message)
+        return
     try:
         print(f"kmq: {message}", file=sys.stderr, flush=True)
     except OSError:

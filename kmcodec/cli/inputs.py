@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from kmcodec.cli import urls
 from kmcodec.cli.failures import naming
 from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.reader import read_stream
 
 if TYPE_CHECKING:
     from kmcodec.pictures import Picture
+    from kmcodec.streaming import Rows
 
 
 def load(path: str) -> tuple[Picture, int]:
@@ -30,7 +32,7 @@ def load(path: str) -> tuple[Picture, int]:
         if path == "-":
             data = sys.stdin.buffer.read()
         else:
-            with open(path, "rb") as file:
+            with urls.reading(path) if urls.is_url(path) else open(path, "rb") as file:
                 data = file.read()
         if data.startswith(SIGNATURE):
             reader = KmqReader(data)
@@ -42,13 +44,29 @@ def load(path: str) -> tuple[Picture, int]:
 
 
 @contextmanager
+def opening_rows(path: str) -> Iterator[Rows | None]:
+    """Open a picture to be encoded block by block, if it is one."""
+    if path == "-" or urls.is_url(path):
+        yield None
+        return
+    # Imported here: most commands do without.
+    from kmcodec import rows
+    from kmcodec.pictures import measure_picture
+
+    with ExitStack() as stack:
+        with naming(path):
+            array = stack.enter_context(rows.opening_rows(path, lambda: measure_picture(path)))
+        yield array
+
+
+@contextmanager
 def opening_kmq(path: str, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Iterator[Any]:
     """Open a .kmq file to read parts of it; what cannot be seeked is read first, as far as it is valid.
 
     Parameters
     ----------
     path : str
-        Or "-" for standard input.
+        Or a URL; or "-" for standard input.
     max_pixels : int or None
         What may be read of a pipe.
     """
@@ -57,13 +75,35 @@ def opening_kmq(path: str, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> It
             data = read_stream(sys.stdin.buffer, max_pixels=max_pixels)
         yield data
         return
-    with naming(path):
-        # Without a buffer, so that no more is read than is asked for.
-        file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed below
-    with file:
+    with _opening_unbuffered(path) as file:
         if file.seekable():
             yield file
             return
         with naming(path):
             data = read_stream(file, max_pixels=max_pixels)
         yield data
+
+
+@contextmanager
+def _opening_unbuffered(path: str) -> Iterator[Any]:
+    """Open a file of which no more is to be read than is asked for."""
+    if urls.is_url(path):
+        with urls.reading(path) as file:
+            yield file
+        return
+    with naming(path):
+        local = open(path, "rb", buffering=0)  # noqa: SIM115  # closed below
+    with local:
+        yield local
+
+
+def list_kmq_suffixes() -> frozenset[str]:
+    """Return the suffixes of the files of a folder that can be decoded."""
+    return frozenset({".kmq"})
+
+
+def list_picture_suffixes() -> frozenset[str]:
+    """Return the suffixes of the files of a folder that can be encoded, as far as names tell."""
+    from kmcodec.pictures import list_suffixes
+
+    return list_suffixes() | {".npy"}

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from kmcodec.cli.failures import CommandError, StreamError, UsageError, naming, show_path
+from kmcodec.cli import urls
+from kmcodec.cli.failures import EXISTS, CommandError, StreamError, UsageError, naming, show_path
 from kmcodec.files import open_atomically
 
 
@@ -29,7 +30,7 @@ def resolve(output: str | None, source: str, suffix: str, *, force: bool, others
         Other inputs.
     """
     if output is None:
-        output = "-" if source == "-" else os.path.splitext(source)[0] + suffix
+        output = "-" if source == "-" else name_beside(source, suffix)
     if output == "-":
         if sys.stdout.isatty():
             raise UsageError("this would write binary data to the terminal; name a file with -o")
@@ -40,8 +41,21 @@ def resolve(output: str | None, source: str, suffix: str, *, force: bool, others
     return output
 
 
+def name_beside(source: str, suffix: str) -> str:
+    """Return the path of an output beside its input; of one that is a URL, in the current folder."""
+    if urls.is_url(source):
+        source = os.path.basename(urls.find_path(source)) or "index"
+    return os.path.splitext(source)[0] + suffix
+
+
 def check(path: str, sources: Iterable[str], *, force: bool) -> None:
     """Raise an error if path can be seen to be no place for an output, or is one of the inputs."""
+    if urls.is_url(path):
+        if path in sources:
+            raise UsageError(f"{show_path(path)} is the input itself")
+        if not force and urls.exists(path):
+            raise CommandError(f"{show_path(path)}: {EXISTS}")
+        return
     for source in sources:
         if (
             source != "-"
@@ -51,11 +65,28 @@ def check(path: str, sources: Iterable[str], *, force: bool) -> None:
         ):
             raise UsageError(f"{show_path(path)} is the input itself")
     if os.path.isfile(path) and not force:
-        raise CommandError(f"{show_path(path)}: exists already; --force replaces it")
+        raise CommandError(f"{show_path(path)}: {EXISTS}")
     if os.path.isdir(path) or path.endswith((os.sep, os.altsep or os.sep)):
         raise CommandError(f"{show_path(path)}: is a folder")
     if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         raise CommandError(f"{show_path(path)}: its folder does not exist")
+
+
+def exists(path: str) -> bool:
+    """Return whether there is something at a path, or at a URL."""
+    return urls.exists(path) if urls.is_url(path) else os.path.lexists(path)
+
+
+def make_folder(path: str) -> None:
+    """Make a folder, and those in which it lies, unless they are there; those of URLs need not be made."""
+    if not urls.is_url(path):
+        with naming(path):
+            os.makedirs(path, exist_ok=True)
+
+
+def measure(path: str) -> int:
+    """Return the bytes of a file; of what is at a URL 0: it would have to be asked."""
+    return 0 if urls.is_url(path) else os.path.getsize(path)
 
 
 def write(output: str, data: bytes, *, force: bool) -> None:
@@ -73,6 +104,9 @@ def opening(output: str, *, force: bool) -> Iterator[BinaryIO]:
             sys.stdout.buffer.flush()
         except OSError as error:
             raise StreamError from error
+    elif urls.is_url(output):
+        with urls.writing(output) as file:
+            yield file
     else:
         with naming(output), open_atomically(output, overwrite=force) as file:
             yield file

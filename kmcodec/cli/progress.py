@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 #: Takes a terminal back to the beginning of a line, and clears it.
 CLEAR_LINE = "\r\x1b[K"
@@ -20,16 +20,23 @@ _TICK = 0.5
 
 
 class Progress:
-    """Show how far the work is, once it has taken a second, if standard error is a terminal."""
+    """Show how far the work is, once it has taken a second, if standard error is a terminal.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    on_share : callable, optional
+        Is told the shares instead, 0 to 1, and nothing is shown: for works that are shown as one elsewhere.
+    """
+
+    def __init__(self, on_share: Callable[[float], None] | None = None) -> None:
         self._start = time.monotonic()
         self._last = 0.0
         self._label = ""
         self._share = 0.0
         self._label_start = self._start
         self._shown = False
-        self._wanted = sys.stderr.isatty()
+        self._wanted = on_share is None and sys.stderr.isatty()
+        self._on_share = on_share
         # Of works that are shown as one: what they are called together, and how much of each is done.
         self._joint_label = ""
         self._shares: dict[str, float] = {}
@@ -73,6 +80,9 @@ class Progress:
             self._shares[label] = done / total
             label, done, total = self._joint_label, sum(self._shares.values()), len(self._shares)
         share = done / total
+        if self._on_share is not None:
+            self._on_share(share)
+            return
         if share < self._share:
             # The same kind of work once more.
             self._label = ""

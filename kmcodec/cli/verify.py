@@ -4,22 +4,51 @@ from __future__ import annotations
 
 import argparse
 
-from kmcodec.cli import inputs
-from kmcodec.cli.failures import CommandError, naming, show_path, tell
+from kmcodec.cli import batch, inputs
+from kmcodec.cli.failures import naming, show_path, tell
 from kmcodec.cli.progress import Progress
 from kmcodec.container.reader import KmqReader
 
+_KIND = batch.Kind("checked", "checking", None, inputs.list_kmq_suffixes)
+
 
 def run(options: argparse.Namespace) -> int:
-    """Check files, all of them, even after a bad one."""
-    status = 0
-    for path in options.inputs:
-        try:
-            with inputs.opening_kmq(path, max_pixels=None) as source, naming(path), Progress() as progress:
-                KmqReader(source, max_pixels=None, on_progress=progress.show_share).verify()
-        except CommandError as error:
-            tell(str(error))
-            status = 1
-        else:
-            print(f"{show_path(path)}: intact")
-    return status
+    """Check files, all of them, even after a bad one; tell of each in the order of the command line."""
+    plan = batch.make_plan(options, _KIND)
+    if "-" in options.inputs:
+        # Only this process has it.
+        options.jobs = 1
+    for path, reason in plan.failures:
+        tell(f"{show_path(path)}: {reason}")
+    failed, told = len(plan.failures), 0
+    results: dict[int, batch.Result] = {}
+    with Progress() as progress:
+        for number, result in batch.do_all(plan.tasks, options, _KIND, _verify, progress):
+            results[number] = result
+            while told in results:
+                failed += _tell_result(plan.tasks[told][0], results.pop(told), options, progress)
+                told += 1
+    if told > 1 and not options.quiet:
+        print(
+            f"{told - failed + len(plan.failures):,} files intact"
+            + (f"; {failed:,} failed" if failed else "")
+        )
+    return 1 if failed else 0
+
+
+def _tell_result(path: str, result: batch.Result, options: argparse.Namespace, progress: Progress) -> bool:
+    """Say what became of a file; return whether it is not intact."""
+    progress.clear()
+    if result.state == "failed":
+        tell(result.notes[-1])
+    elif not options.quiet:
+        print(f"{show_path(path)}: intact")
+    return result.state == "failed"
+
+
+def _verify(options: argparse.Namespace, output: str, progress: Progress) -> batch.Result:
+    """Check a file."""
+    with inputs.opening_kmq(options.input, max_pixels=None) as file, naming(options.input):
+        reader = KmqReader(file, max_pixels=None, on_progress=progress.show_share)
+        reader.verify(threads=options.threads)
+    return batch.Result("done")

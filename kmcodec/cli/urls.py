@@ -1,0 +1,135 @@
+"""Files that are somewhere else: fsspec's URLs, such as https://, s3:// or memory://.
+
+The only importer of fsspec, which comes with the extra kmcodec[urls].
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import posixpath
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from kmcodec.cli.failures import CommandError, show_path
+
+# Of two letters at least: one is a drive of Windows.
+_SCHEME = re.compile(r"(?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://")
+
+# Bytes of an output that are held in memory before it is sent.
+_FEW_BYTES = 1 << 25
+
+
+def is_url(path: str) -> bool:
+    """Return whether path is a URL, and not the path of a file."""
+    return _SCHEME.match(path) is not None
+
+
+def find_path(path: str) -> str:
+    """Return the path that is in a URL; another path as it is."""
+    return unquote(urlsplit(path.rpartition("::")[2]).path) if is_url(path) else path
+
+
+def join(folder: str, name: str) -> str:
+    """Return the path of a file in a folder, which may be a URL."""
+    if not is_url(folder):
+        return os.path.join(folder, name)
+    return posixpath.join(folder, name.replace(os.sep, "/"))
+
+
+def exists(url: str) -> bool:
+    """Return whether there is a file.
+
+    Raises
+    ------
+    CommandError
+        If that cannot be found out.
+    """
+    with _naming(url):
+        filesystem, path = _find(url)
+        return bool(filesystem.exists(path))
+
+
+@contextmanager
+def reading(url: str) -> Iterator[BinaryIO]:
+    """Open a file to read; it is seekable where its server allows it.
+
+    Raises
+    ------
+    CommandError
+        If it cannot be opened.
+    """
+    with _naming(url):
+        filesystem, path = _find(url)
+        # What is asked for is all that is fetched.
+        file = filesystem.open(path, "rb", cache_type="none")
+    with file:
+        yield _RemoteFile(file)  # type: ignore[misc]  # it has all that is asked of a BinaryIO here
+
+
+@contextmanager
+def writing(url: str) -> Iterator[BinaryIO]:
+    """Open what becomes a file at the end of the with-block, which is sent only if there is no exception.
+
+    Raises
+    ------
+    CommandError
+        If it cannot be written.
+    """
+    with _naming(url):
+        filesystem, path = _find(url)
+    with tempfile.SpooledTemporaryFile(_FEW_BYTES) as local:
+        yield local  # type: ignore[misc]  # it has all that is asked of a BinaryIO here
+        local.seek(0)
+        with _naming(url):
+            filesystem.makedirs(posixpath.dirname(path), exist_ok=True)
+            with filesystem.open(path, "wb") as file:
+                shutil.copyfileobj(local, file, io.DEFAULT_BUFFER_SIZE << 7)
+
+
+class _RemoteFile:
+    """Read a file of fsspec, with OSError for whatever goes wrong."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.seekable, self.seek, self.tell = file.seekable, file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            data: bytes = self._file.read(size)
+        except Exception as error:
+            raise OSError(_describe(error)) from error
+        return data
+
+
+def _find(url: str) -> tuple[Any, str]:
+    try:
+        # Imported here: few commands are given URLs.
+        from fsspec.core import url_to_fs
+    except ModuleNotFoundError:
+        raise CommandError(f"{show_path(url)}: URLs need fsspec: pip install 'kmcodec[urls]'") from None
+    filesystem, path = url_to_fs(url)
+    return filesystem, path
+
+
+@contextmanager
+def _naming(url: str) -> Iterator[None]:
+    """Turn whatever a file system of fsspec raises into a CommandError that names the URL."""
+    try:
+        yield
+    except CommandError:
+        raise
+    except FileNotFoundError:
+        raise CommandError(f"{show_path(url)}: No such file") from None
+    # Each has errors of its own, such as those of HTTP clients.
+    except Exception as error:
+        raise CommandError(f"{show_path(url)}: {_describe(error)}") from error
+
+
+def _describe(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
