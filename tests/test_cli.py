@@ -197,7 +197,7 @@ def test_verify_goes_on_after_a_bad_file(folder: Path) -> None:
     data[-10] ^= 1
     (folder / "bad.kmq").write_bytes(data)
     process = run(folder, "verify", "bad.kmq", "missing.kmq", "photo.kmq")
-    assert (1, b"photo.kmq: intact\n") == (process.returncode, process.stdout)
+    assert (1, b"photo.kmq: intact\n1 file intact; 2 failed\n") == (process.returncode, process.stdout)
     first, second = process.stderr.decode().splitlines()
     assert first.startswith("kmq: bad.kmq: strip_crc of strip 0 at offset")
     assert "kmq: missing.kmq: No such file or directory" == second
@@ -228,7 +228,7 @@ def test_input_is_never_the_output(folder: Path) -> None:
         (["encode", "missing.png"], "missing.png: No such file or directory"),
         (["encode", "empty.png"], "empty.png: not a picture of a known format"),
         (["encode", "text.png"], "text.png: not a picture of a known format"),
-        (["encode", "folder.png"], "folder.png: Is a directory"),
+        (["encode", "folder.png"], "folder.png: no pictures in this folder; --recursive looks into its folders"),
         (["encode", "photo.png", "-o", "no/such/out.kmq"], "no/such/out.kmq: its folder does not exist"),
         (["encode", "photo.png", "-o", "folder.png"], "folder.png: is a folder"),
         (["encode", "photo.png", "--palette", "missing.gpl"], "missing.gpl: No such file or directory"),
@@ -236,7 +236,7 @@ def test_input_is_never_the_output(folder: Path) -> None:
         (["encode", "photo.png", "--palette", "folder.png"], "folder.png: Is a directory"),
         (["decode", "text.png", "-o", "x.png"], "text.png: signature at offset 0: expected 89 4b 4d 51"),
         (["decode", "empty.png", "-o", "x.png"], "empty.png: signature at offset 0"),
-        (["decode", "folder.png", "-o", "x.png"], "folder.png: Is a directory"),
+        (["decode", "folder.png"], "folder.png: no .kmq files in this folder"),
         (["info", "photo.png"], "photo.png: signature at offset 0"),
         (["report", "photo.png", "text.png"], "text.png: signature at offset 0"),
         (["report", "missing.png", "text.png"], "missing.png: No such file or directory"),

@@ -758,7 +758,7 @@ def test_full_standard_error(tmp_path: Path) -> None:
     assert expected == (tmp_path / "new.kmq").read_bytes()
     assert (1, b"") == run_shell(tmp_path, '"$KMQ" decode noise.ppm -o new.png 2>/dev/full')[:2]
     ended = run_shell(tmp_path, '"$KMQ" verify noise.ppm noise.kmq 2>/dev/full')
-    assert (1, b"noise.kmq: intact\n") == ended[:2]
+    assert (1, b"noise.kmq: intact\n1 file intact; 1 failed\n") == ended[:2]
 
 
 def test_closed_or_empty_standard_input(tmp_path: Path) -> None:
@@ -878,7 +878,7 @@ def test_no_input_is_the_output(tmp_path: Path, cases: list[tuple[str, str]]) ->
     [
         [
             ("info folder", "Is a directory"),
-            ("verify folder", "Is a directory"),
+            ("verify folder", "no .kmq files in this folder"),
             ("report folder noise.kmq", "Is a directory"),
             ("report noise.ppm folder", "Is a directory"),
             ("decode noise.kmq -o folder --force", "is a folder"),

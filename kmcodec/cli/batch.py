@@ -56,6 +56,8 @@ class Kind:
     ----------
     verb, participle : str
         Such as "encoded" and "encoding".
+    noun : str
+        What is looked for in folders, such as "pictures".
     suffix : str or None
         Of the outputs, if there are any.
     find_suffixes : callable
@@ -64,6 +66,7 @@ class Kind:
 
     verb: str
     participle: str
+    noun: str
     suffix: str | None
     find_suffixes: Callable[[], frozenset[str]]
 
@@ -120,7 +123,7 @@ def make_plan(options: argparse.Namespace, kind: Kind) -> Plan:
                 _add_task(plan, taken, path, os.path.relpath(path, argument), options, kind)
         if not found:
             hint = "" if options.recursive else "; --recursive looks into its folders"
-            plan.failures.append((argument, f"nothing to be {kind.verb} in this folder{hint}"))
+            plan.failures.append((argument, f"no {kind.noun} in this folder{hint}"))
     return plan
 
 
@@ -201,7 +204,8 @@ def run(options: argparse.Namespace, kind: Kind, work: Work) -> int:
                 tell(note)
     for _, message in failures:
         tell(message)
-    _summarize(options, kind, plan, results, failures)
+    if plan.tasks:
+        _summarize(options, kind, plan, results, failures)
     return 1 if failures else 0
 
 

@@ -33,7 +33,7 @@ _BLOCK_PIXELS = 1 << 20
 _MOST_NAMED = 8
 
 
-_KIND = batch.Kind("decoded", "decoding", ".png", inputs.list_kmq_suffixes)
+_KIND = batch.Kind("decoded", "decoding", ".kmq files", ".png", inputs.list_kmq_suffixes)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ _MOST_CONTEXT_COLORS = 256
 # An uncompiled encode of fewer pixels takes a few seconds at most.
 _FEW_PIXELS = 64 * 64
 
-_KIND = batch.Kind("encoded", "encoding", ".kmq", inputs.list_picture_suffixes)
+_KIND = batch.Kind("encoded", "encoding", "pictures", ".kmq", inputs.list_picture_suffixes)
 
 
 def run(options: argparse.Namespace) -> int:

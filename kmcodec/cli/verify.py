@@ -9,7 +9,7 @@ from kmcodec.cli.failures import naming, show_path, tell
 from kmcodec.cli.progress import Progress
 from kmcodec.container.reader import KmqReader
 
-_KIND = batch.Kind("checked", "checking", None, inputs.list_kmq_suffixes)
+_KIND = batch.Kind("checked", "checking", ".kmq files", None, inputs.list_kmq_suffixes)
 
 
 def run(options: argparse.Namespace) -> int:
