@@ -1,11 +1,16 @@
-"""Say which package is tested; refuse to test uncompiled sources by mistake."""
+"""Say which package is tested; refuse to test uncompiled sources by mistake; serve files to tests."""
 
 from __future__ import annotations
 
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from support import RangeHandler
 
 import kmcodec
 
@@ -28,3 +33,15 @@ def pytest_report_header() -> str:
     """Name the package under test."""
     state = "compiled" if kmcodec.COMPILED else "NOT COMPILED (no C compiler at installation?)"
     return f"kmcodec {kmcodec.__version__}, kernels {state}, in {_LOCATION}"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Serve a folder over HTTP; return its address."""
+    handler = functools.partial(RangeHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_address[1]}"
+        httpd.shutdown()
+        thread.join()

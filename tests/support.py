@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +145,39 @@ def fail(folder: Path, *words: str, stdin: bytes = b"", status: int = 1) -> str:
 def names(folder: Path) -> list[str]:
     """Return the names of all files in a folder, hidden ones too."""
     return sorted(path.name for path in folder.iterdir())
+
+
+def double(task: int, on_share: Callable[[float], None]) -> int | None:
+    """Return twice a task; die of some. It is here to be found by processes of its own."""
+    on_share(0.5)
+    if task == 13:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * task
+
+
+class RangeHandler(http.server.SimpleHTTPRequestHandler):
+    """Serve files with HTTP Range, and count what is sent."""
+
+    sent = 0
+
+    def do_GET(self) -> None:  # named by http.server
+        """Send the range that is asked for."""
+        path = Path(self.translate_path(self.path))
+        data = path.read_bytes()
+        asked = self.headers.get("Range")
+        if asked is None:
+            start, stop, status = 0, len(data), 200
+        else:
+            first, last = asked.removeprefix("bytes=").split("-")
+            start, stop, status = int(first), min(int(last or len(data)) + 1, len(data)), 206
+        self.send_response(status)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(stop - start))
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
+        self.end_headers()
+        RangeHandler.sent += stop - start
+        self.wfile.write(data[start:stop])
+
+    def log_message(self, *arguments: object) -> None:
+        """Stay silent."""

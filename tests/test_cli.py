@@ -228,7 +228,10 @@ def test_input_is_never_the_output(folder: Path) -> None:
         (["encode", "missing.png"], "missing.png: No such file or directory"),
         (["encode", "empty.png"], "empty.png: not a picture of a known format"),
         (["encode", "text.png"], "text.png: not a picture of a known format"),
-        (["encode", "folder.png"], "folder.png: no pictures in this folder; --recursive looks into its folders"),
+        (
+            ["encode", "folder.png"],
+            "folder.png: no pictures in this folder; --recursive looks",
+        ),
         (["encode", "photo.png", "-o", "no/such/out.kmq"], "no/such/out.kmq: its folder does not exist"),
         (["encode", "photo.png", "-o", "folder.png"], "folder.png: is a folder"),
         (["encode", "photo.png", "--palette", "missing.gpl"], "missing.gpl: No such file or directory"),

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import io
 import mmap
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -15,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import indexed_images, photo
+from support import RangeHandler, indexed_images, photo
 
 import kmcodec
 from kmcodec.container.writer import write_image
@@ -180,46 +176,6 @@ def test_a_tiny_file_cannot_ask_for_much_memory(kind: str) -> None:
         missing = with_header(write_image(image), 12, (width + 1).to_bytes(4, "little"))
         with pytest.raises(kmcodec.LimitExceededError, match="mostly missing is 33554432"):
             read(missing)
-
-
-class RangeHandler(http.server.SimpleHTTPRequestHandler):
-    """Serve files with HTTP Range, and count what is sent."""
-
-    sent = 0
-
-    def do_GET(self) -> None:  # named by http.server
-        """Send the range that is asked for."""
-        path = Path(self.translate_path(self.path))
-        data = path.read_bytes()
-        asked = self.headers.get("Range")
-        if asked is None:
-            start, stop, status = 0, len(data), 200
-        else:
-            first, last = asked.removeprefix("bytes=").split("-")
-            start, stop, status = int(first), min(int(last or len(data)) + 1, len(data)), 206
-        self.send_response(status)
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(stop - start))
-        if status == 206:
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
-        self.end_headers()
-        RangeHandler.sent += stop - start
-        self.wfile.write(data[start:stop])
-
-    def log_message(self, *arguments: object) -> None:
-        """Stay silent."""
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """Serve a folder over HTTP; return its address."""
-    handler = functools.partial(RangeHandler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_address[1]}"
-        httpd.shutdown()
-        thread.join()
 
 
 def test_a_region_over_http(tmp_path: Path, server: str) -> None:

@@ -81,7 +81,10 @@ def make_folder(path: str) -> None:
     """Make a folder, and those in which it lies, unless they are there; those of URLs need not be made."""
     if not urls.is_url(path):
         with naming(path):
-            os.makedirs(path, exist_ok=True)
+            try:
+                os.makedirs(path, exist_ok=True)
+            except FileExistsError:
+                raise CommandError(f"{show_path(path)}: is no folder") from None
 
 
 def measure(path: str) -> int:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from kmcodec.cli.failures import CommandError, show_path
 
@@ -32,7 +32,13 @@ def is_url(path: str) -> bool:
 
 def find_path(path: str) -> str:
     """Return the path that is in a URL; another path as it is."""
-    return unquote(urlsplit(path.rpartition("::")[2]).path) if is_url(path) else path
+    if not is_url(path):
+        return path
+    scheme, _, rest = path.rpartition("::")[2].partition("://")
+    if scheme in ("http", "https"):
+        # Elsewhere these are letters like others.
+        rest = unquote(re.split("[?#]", rest, maxsplit=1)[0])
+    return "/" + rest.partition("/")[2]
 
 
 def join(folder: str, name: str) -> str:

@@ -20,30 +20,30 @@ def run(options: argparse.Namespace) -> int:
         options.jobs = 1
     for path, reason in plan.failures:
         tell(f"{show_path(path)}: {reason}")
-    failed, told = len(plan.failures), 0
+    told = intact = 0
     results: dict[int, batch.Result] = {}
     with Progress() as progress:
         for number, result in batch.do_all(plan.tasks, options, _KIND, _verify, progress):
             results[number] = result
             while told in results:
-                failed += _tell_result(plan.tasks[told][0], results.pop(told), options, progress)
+                progress.clear()
+                intact += _tell_result(plan.tasks[told][0], results.pop(told), options)
                 told += 1
+    failed = len(plan.tasks) + len(plan.failures) - intact
     if told > 1 and not options.quiet:
-        print(
-            f"{told - failed + len(plan.failures):,} files intact"
-            + (f"; {failed:,} failed" if failed else "")
-        )
+        files = f"{intact:,} {'file' if intact == 1 else 'files'} intact"
+        print(f"{files}; {failed:,} failed" if failed else files)
     return 1 if failed else 0
 
 
-def _tell_result(path: str, result: batch.Result, options: argparse.Namespace, progress: Progress) -> bool:
-    """Say what became of a file; return whether it is not intact."""
-    progress.clear()
+def _tell_result(path: str, result: batch.Result, options: argparse.Namespace) -> bool:
+    """Say what became of a file; return whether it is intact."""
     if result.state == "failed":
         tell(result.notes[-1])
-    elif not options.quiet:
+        return False
+    if not options.quiet:
         print(f"{show_path(path)}: intact")
-    return result.state == "failed"
+    return True
 
 
 def _verify(options: argparse.Namespace, output: str, progress: Progress) -> batch.Result:

@@ -1,0 +1,311 @@
+"""Many files with one command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import KMQ, double, fail, names, photo, run, succeed
+
+import kmcodec
+from kmcodec.cli.crew import Crew
+
+#: Of the pictures that make_pictures makes, by their paths without suffix.
+SEEDS = {"a": 1, "b": 2, "more/c": 3, "more/still/d": 4}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder with pictures, other files and hidden ones, in several levels."""
+    pictures = tmp_path / "pictures"
+    for name, seed in SEEDS.items():
+        path = pictures / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo(seed=seed)).save(path)
+    (pictures / "words.txt").write_text("no picture")
+    (pictures / ".hidden.png").write_bytes(b"no picture")
+    (pictures / ".hidden").mkdir()
+    shutil.copy(pictures / "a.png", pictures / ".hidden" / "h.png")
+    return tmp_path
+
+
+def list_files(folder: Path) -> list[str]:
+    """Return the paths of all files below a folder."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def make_older(path: Path) -> None:
+    """Let a file have been changed an hour ago."""
+    changed = path.stat().st_mtime - 3600
+    os.utime(path, (changed, changed))
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_folders(folder: Path, jobs: str) -> None:
+    """The pictures of a folder become files of the same names, those that encoding each alone would make."""
+    words = ("encode", "pictures", "--out-dir", "out/deep", "-k", "16", "--recursive", "--jobs", jobs)
+    told = succeed(folder, *words).decode()
+    assert told.startswith("4 files encoded: ")
+    assert [f"{name}.kmq" for name in SEEDS] == list_files(folder / "out" / "deep")
+    for name, seed in SEEDS.items():
+        assert kmcodec.encode(photo(seed=seed), 16) == (folder / "out" / "deep" / f"{name}.kmq").read_bytes()
+    told = succeed(folder, "decode", "out", "--out-dir", "back", "-r", "-j", jobs).decode()
+    assert told.startswith("4 files decoded: ")
+    assert [f"deep/{name}.png" for name in SEEDS] == list_files(folder / "back")
+    told = succeed(folder, "verify", "out", "-r", "-j", jobs).decode()
+    paths = [os.path.join("out", "deep", *f"{name}.kmq".split("/")) for name in SEEDS]
+    assert [*(f"{path}: intact" for path in paths), "4 files intact"] == told.splitlines()
+
+
+def test_without_recursive_and_out_dir(folder: Path) -> None:
+    """Folders of folders are left alone unless they are asked for; outputs go beside the inputs."""
+    succeed(folder, "encode", "pictures", "-k", "4")
+    found = [name for name in list_files(folder) if name.endswith(".kmq")]
+    assert ["pictures/a.kmq", "pictures/b.kmq"] == found
+
+
+def test_second_run(folder: Path) -> None:
+    """What is up to date stays; what is older than its picture is made anew; --force redoes all."""
+    words = ("encode", "pictures", "--out-dir", "out", "-k", "16")
+    succeed(folder, *words)
+    out = folder / "out"
+    for name in names(out):
+        make_older(out / name)
+        make_older(folder / "pictures" / name.replace("kmq", "png"))
+    make_older(folder / "pictures" / "b.png")
+    before = {name: (out / name).stat().st_mtime_ns for name in names(out)}
+    assert b"0 files encoded; 2 up to date\n" == succeed(folder, *words)
+    Image.fromarray(photo(seed=9)).save(folder / "pictures" / "a.png")
+    assert succeed(folder, *words).decode().endswith("; 1 up to date\n")
+    assert before["b.kmq"] == (out / "b.kmq").stat().st_mtime_ns
+    assert kmcodec.encode(photo(seed=9), 16) == (out / "a.kmq").read_bytes()
+    assert succeed(folder, *words, "--force").startswith(b"2 files encoded: ")
+    assert before["b.kmq"] < (out / "b.kmq").stat().st_mtime_ns
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["-k", "16"], "up to date"),
+        (["-k", "8"], "encoded"),
+        (["-k", "32"], "encoded"),
+        (["-k", "16", "--coding", "context"], "encoded"),
+        (["-k", "16", "--strip-rows", "7"], "encoded"),
+        (["-k", "16", "--recipe"], "encoded"),
+    ],
+)
+def test_other_options(folder: Path, words: list[str], expected: str) -> None:
+    """A file with another number of colours, or coding, than is asked for is not up to date."""
+    succeed(folder, "encode", "pictures", "--out-dir", "out", "-k", "16")
+    told = succeed(folder, "encode", "pictures", "--out-dir", "out", *words).decode()
+    assert f"0 files encoded; 2 {expected}\n" == told or told.startswith(f"2 files {expected}: ")
+
+
+def test_few_colors_are_enough_for_a_picture_that_has_no_more(tmp_path: Path) -> None:
+    """A picture of three colours, one of them transparent, is up to date whatever number is asked for."""
+    pixels = np.zeros((5, 6, 4), np.uint8)
+    pixels[2:, :] = 10, 20, 30, 255
+    pixels[:, 4:] = 200, 100, 50, 128
+    Image.fromarray(pixels).save(tmp_path / "few.png")
+    words = ("encode", "few.png", "--out-dir", "out", "-k")
+    succeed(tmp_path, *words, "16")
+    assert b"0 files encoded; 1 up to date\n" == succeed(tmp_path, *words, "200")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "up to date"),
+        (["--coding", "packed", "--effort", "default"], "up to date"),
+        (["--effort", "fast"], "encoded"),
+        (["--seed", "1"], "encoded"),
+        (["--strip-metadata"], "encoded"),
+    ],
+)
+def test_recipes(folder: Path, words: list[str], expected: str) -> None:
+    """Of files that have a recipe, that and the picture say whether they are up to date, and not the time."""
+    path = folder / "pictures" / "a.png"
+    Image.fromarray(photo(seed=1)).save(path, dpi=(300, 300))
+    succeed(folder, "encode", "pictures", "--out-dir", "out", "--recipe")
+    os.utime(path)
+    make_older(folder / "pictures" / "b.png")
+    told = succeed(folder, "encode", path.relative_to(folder).as_posix(), "--out-dir", "out", *words).decode()
+    assert f"0 files encoded; 1 {expected}\n" == told or told.startswith(f"1 file {expected}: ")
+
+
+def test_recipe_of_another_picture(folder: Path) -> None:
+    """A file whose recipe tells of other pixels is made anew, though it is newer than its picture."""
+    succeed(folder, "encode", "pictures", "--out-dir", "out", "--recipe")
+    path = folder / "pictures" / "a.png"
+    Image.fromarray(photo(seed=9)).save(path)
+    make_older(path)
+    told = succeed(folder, "encode", "pictures", "--out-dir", "out", "--recipe").decode()
+    assert told.startswith("1 file encoded: ")
+    assert told.endswith("; 1 up to date\n")
+
+
+def test_large_arrays(tmp_path: Path) -> None:
+    """Pictures that are read in blocks are looked at in blocks, too."""
+    np.save(tmp_path / "a.npy", photo())
+    words = ("encode", "a.npy", "--out-dir", "out", "-k")
+    succeed(tmp_path, *words, "8", "--recipe")
+    assert b"0 files encoded; 1 up to date\n" == succeed(tmp_path, *words, "8")
+    assert succeed(tmp_path, *words, "9").startswith(b"1 file encoded")
+    assert succeed(tmp_path, *words, "10").startswith(b"1 file encoded")
+    assert b"0 files encoded; 1 up to date\n" == succeed(tmp_path, *words, "10")
+
+
+def test_failures_do_not_stop_the_rest(folder: Path) -> None:
+    """All else is done; each failure is told in one line at the end, and the status is 1."""
+    (folder / "pictures" / "bad.png").write_bytes(b"no picture")
+    (folder / "out").mkdir()
+    (folder / "out" / "b.kmq").write_bytes(b"something else")
+    ended = run(folder, "encode", "pictures", "gone.png", "--out-dir", "out", "-k", "4")
+    assert 1 == ended.returncode
+    assert [
+        f"kmq: {os.path.join('out', 'b.kmq')}: exists already; --force replaces it (it is no .kmq file)",
+        f"kmq: {os.path.join('pictures', 'bad.png')}: not a picture of a known format",
+        "kmq: gone.png: No such file or directory",
+    ] == ended.stderr.decode().splitlines()
+    assert ended.stdout.startswith(b"1 file encoded: ")
+    assert ended.stdout.endswith(b"; 3 failed\n")
+    assert b"something else" == (folder / "out" / "b.kmq").read_bytes()
+    (folder / "out" / "bad.kmq").write_bytes(b"damaged")
+    ended = run(folder, "verify", "out")
+    assert (1, 2) == (ended.returncode, len(ended.stderr.splitlines()))
+    assert f"{os.path.join('out', 'a.kmq')}: intact\n1 file intact; 2 failed\n" == ended.stdout.decode()
+    ended = run(folder, "decode", "out", "--out-dir", "back")
+    assert (1, 2) == (ended.returncode, len(ended.stderr.splitlines()))
+    assert ["a.png"] == names(folder / "back")
+
+
+def test_originals_stay(folder: Path) -> None:
+    """Decoding beside the pictures that were encoded replaces none of them."""
+    succeed(folder, "encode", "pictures", "-k", "4")
+    before = (folder / "pictures" / "a.png").read_bytes()
+    make_older(folder / "pictures" / "a.png")
+    make_older(folder / "pictures" / "b.png")
+    ended = run(folder, "decode", "pictures")
+    assert 1 == ended.returncode
+    assert 2 == ended.stderr.count(b"exists already; --force replaces it")
+    assert before == (folder / "pictures" / "a.png").read_bytes()
+
+
+def test_one_output_for_two_inputs(folder: Path) -> None:
+    """Of two pictures whose outputs would have one name the second fails; the same one twice is done once."""
+    Image.fromarray(photo(seed=5)).save(folder / "pictures" / "a.bmp")
+    ended = run(folder, "encode", "pictures/a.png", "pictures/a.png", "pictures/a.bmp", "--out-dir", "out")
+    assert 1 == ended.returncode
+    assert b"kmq: pictures/a.bmp: its output out/a.kmq is that of pictures/a.png\n" == ended.stderr
+    assert kmcodec.encode(photo(seed=1)) == (folder / "out" / "a.kmq").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["encode", "a.png", "b.png", "-o", "c.kmq"], "-o names one output: for several use --out-dir"),
+        (["encode", "a.png", "--out-dir", "out", "-o", "c.kmq"], "-o names one output"),
+        (["encode", "-", "a.png"], "standard input goes alone"),
+        (["decode", "-", "--out-dir", "out"], "standard input goes alone"),
+        (["encode", "a.png", "--recursive"], "--recursive is for folders and for several inputs"),
+        (["decode", "a.kmq", "--jobs", "2"], "--jobs is for folders and for several inputs"),
+        (["encode", "a.png", "--jobs", "0"], "must be an integer of 1..1024"),
+    ],
+)
+def test_what_does_not_go_together(tmp_path: Path, words: list[str], expected: str) -> None:
+    """Options that make no sense together are refused before anything is done."""
+    assert expected in fail(tmp_path, *words, status=2)
+    assert [] == names(tmp_path)
+
+
+def test_folder_for_outputs_that_cannot_be_made(folder: Path) -> None:
+    """A file where the folder for outputs should be is one error, and not one for each input."""
+    (folder / "out").write_bytes(b"in the way")
+    assert "kmq: out: is no folder\n" == fail(folder, "encode", "pictures", "--out-dir", "out")
+
+
+def test_json(folder: Path) -> None:
+    """--json tells sums, and of each file what became of it, as encoding it alone does."""
+    (folder / "pictures" / "bad.png").write_bytes(b"no picture")
+    ended = run(folder, "encode", "pictures", "--out-dir", "out", "-k", "16", "--json")
+    told = json.loads(ended.stdout)
+    assert (2, 0, 1) == (told["done"], told["current"], told["failed"])
+    assert ["done", "done", "failed"] == [file["state"] for file in told["files"]]
+    assert sum((folder / "out" / name).stat().st_size for name in ("a.kmq", "b.kmq")) == told["file_bytes"]
+    alone = json.loads(succeed(folder, "encode", "pictures/a.png", "-o", "a.kmq", "-k", "16", "--json"))
+    first = told["files"][0]
+    assert alone | {"seconds": 0} == {name: first[name] for name in alone} | {"seconds": 0}
+    [error] = told["errors"]
+    assert (os.path.join("pictures", "bad.png"), True) == (error["input"], "not a picture" in error["error"])
+
+
+def test_quiet(folder: Path) -> None:
+    """--quiet leaves errors only."""
+    for words in (
+        ["encode", "pictures", "--out-dir", "out"],
+        ["decode", "out", "--out-dir", "back"],
+        ["verify", "out"],
+    ):
+        assert b"" == succeed(folder, *words, "--quiet")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupts(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C ends all processes soon, without a word of theirs; finished files stay, and nothing else."""
+    for i in range(40):
+        Image.fromarray(photo(200, 300, seed=i)).save(tmp_path / f"{i:02}.png")
+    words = ["encode", ".", "--out-dir", "out", "-k", "256", "--coding", "context", "--lossy", "5", "-j", "2"]
+    process = subprocess.Popen(
+        [KMQ, *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A group of its own, as a shell gives to a command; all of it hears of Ctrl-C.
+        start_new_session=True,
+    )
+    while not list(tmp_path.glob("out/*.kmq")):
+        time.sleep(0.05)
+        assert process.poll() is None
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    expected = (130, b"kmq: interrupted\n") if number == signal.SIGINT else (143, b"")
+    assert (*expected, b"") == (process.returncode, errors, output)
+    assert {".kmq"} == {path.suffix for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("is_copied", [True, False])
+def test_crew(is_copied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each task has its result, and those of a process that dies have none; whatever way processes begin."""
+    if is_copied and (sys.platform != "linux" or threading.active_count() > 1):
+        pytest.skip("processes are not copied here")
+    monkeypatch.setattr(sys, "platform", sys.platform if is_copied else "other")
+    shares: list[tuple[int, float]] = []
+    tasks = [3, 13, 5, 13, 7]
+    with Crew(double, 2) as crew:
+        results = dict(crew.work_through(tasks, lambda *share: shares.append(share)))
+    assert {0: 6, 1: None, 2: 10, 3: None, 4: 14} == results
+    assert set(shares) <= {(number, 0.5) for number in range(5)}
+
+
+def test_crew_of_one() -> None:
+    """One worker is this process, and no other is begun."""
+    shares: list[Any] = []
+    with Crew(partial(double), 1) as crew:
+        assert [(0, 2), (1, 4)] == list(crew.work_through([1, 2], lambda *share: shares.append(share)))
+    assert [(0, 0.5), (1, 0.5)] == shares
