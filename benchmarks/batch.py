@@ -1,0 +1,114 @@
+"""Many small files with one command, in one process and in several, beside one command for each file.
+
+    python benchmarks/batch.py [--files 1000] [--repeats 5] [-k 16]
+
+The files are pieces of 128 x 128 pixels of the samples. Times are medians of seconds; how many times as fast as
+one process several are is the median of the ratios of runs that take turns. Round trips are compared: what the
+batch makes is what the library makes of each file alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import kmcodec
+from kmcodec.pictures import load_picture
+from kmcodec.threads import count_threads
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+SIDE = 128
+
+
+def make_files(folder: Path, count: int) -> None:
+    """Cut pictures out of the samples."""
+    rng = np.random.default_rng(0)
+    sources = [
+        load_picture(SAMPLES / name)[:, :, :3]
+        for name in ("chart.png", "chelsea.png", "coffee.png", "rocket.jpg")
+    ]
+    for i in range(count):
+        source = sources[i % len(sources)]
+        y, x = (int(rng.integers(0, length - SIDE)) for length in source.shape[:2])
+        Image.fromarray(source[y : y + SIDE, x : x + SIDE]).save(folder / f"{i:05}.png")
+
+
+def run(*words: str | Path) -> float:
+    """Run kmq; return the seconds that it took."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "kmcodec", *words], check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def run_afresh(folder: Path, *words: str | Path) -> float:
+    """Run kmq with a new folder for its outputs."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return run(*words, "--out-dir", folder)
+
+
+def check(pictures: Path, packed: Path, back: Path, k: int) -> None:
+    """Compare what came of some files with what the library makes of each alone."""
+    paths = sorted(pictures.iterdir())
+    assert len(paths) == len(list(packed.iterdir())) == len(list(back.iterdir()))
+    for path in paths[:: max(1, len(paths) // 50)]:
+        data = kmcodec.encode(load_picture(path), k)
+        assert data == (packed / path.with_suffix(".kmq").name).read_bytes()
+        assert np.array_equal(kmcodec.decode(data), load_picture(back / path.name))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("-k", type=int, default=16)
+    options = parser.parse_args()
+    jobs = sorted({1, 2, count_threads(None)})
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        pictures, packed, back = root / "pictures", root / "packed", root / "back"
+        pictures.mkdir()
+        make_files(pictures, options.files)
+        few = sorted(pictures.iterdir())[:20]
+        for path in few:
+            run("encode", path, "-k", str(options.k), "-o", root / "one.kmq", "--force")
+        alone = statistics.median(
+            run("encode", path, "-k", str(options.k), "-o", root / "one.kmq", "--force") for path in few
+        )
+        print(
+            f"{options.files} files of {SIDE} x {SIDE} pixels; one command for each: {1000 * alone:.0f} ms a file"
+        )
+        print("| command | processes | seconds | ms a file | times as fast as one process |")
+        print("|---|--:|--:|--:|--:|")
+        works: dict[str, tuple[Path, list[str | Path]]] = {
+            "encode": (packed, ["encode", pictures, "-k", str(options.k)]),
+            "decode": (back, ["decode", packed]),
+        }
+        for command, (target, words) in works.items():
+            times: dict[int, list[float]] = {number: [] for number in jobs}
+            for _ in range(options.repeats):
+                for number in jobs:
+                    times[number].append(run_afresh(target, *words, "--jobs", str(number)))
+            for number in jobs:
+                seconds = statistics.median(times[number])
+                ratio = statistics.median(a / b for a, b in zip(times[1], times[number], strict=True))
+                each = 1000 * seconds / options.files
+                print(f"| {command} | {number} | {seconds:.2f} | {each:.2f} | {ratio:.2f} |")
+        again = run(*works["encode"][1], "--out-dir", packed)
+        print(f"encode, a second time, with all up to date: {again:.2f} s")
+        check(pictures, packed, back, options.k)
+
+
+if __name__ == "__main__":
+    main()
