@@ -2,9 +2,9 @@
 
     python benchmarks/batch.py [--files 1000] [--repeats 5] [-k 16]
 
-The files are pieces of 128 x 128 pixels of the samples. Times are medians of seconds; how many times as fast as
-one process several are is the median of the ratios of runs that take turns. Round trips are compared: what the
-batch makes is what the library makes of each file alone.
+The files are pieces of 128 x 128 pixels of the samples. Times are medians of seconds; how many times as fast
+as one process several are is the median of the ratios of runs that take turns. Round trips are compared: what
+the batch makes is what the library makes of each file alone.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def main() -> None:
             run("encode", path, "-k", str(options.k), "-o", root / "one.kmq", "--force") for path in few
         )
         print(
-            f"{options.files} files of {SIDE} x {SIDE} pixels; one command for each: {1000 * alone:.0f} ms a file"
+            f"{options.files} files of {SIDE} x {SIDE} pixels; a command each: {1000 * alone:.0f} ms a file"
         )
         print("| command | processes | seconds | ms a file | times as fast as one process |")
         print("|---|--:|--:|--:|--:|")
