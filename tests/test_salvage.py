@@ -13,6 +13,7 @@ from PIL import Image
 from support import fail, indexed_images, photo, run, succeed
 
 import kmcodec
+from kmcodec.container.layout import Header, crc_bytes
 from kmcodec.container.salvage import Salvager
 from kmcodec.container.writer import write_image
 from kmcodec.pictures import load_picture
@@ -134,6 +135,41 @@ def test_what_is_missing_takes_no_time() -> None:
     salvaged = kmcodec.salvage(data)
     assert [(0, 5000)] == salvaged.lost
     assert 1000 == len(salvaged.faults)
+
+
+def test_indices() -> None:
+    """Salvager gives indices where they are asked for, and 0 for lost ones."""
+    _, data = encoded()
+    reader = kmcodec.KmqReader(bytes(data))
+    data[reader.header.strip_offset(1) + 5] ^= 0x10
+    runs = list(Salvager(data[:-5], as_indices=True).runs())
+    expected = reader.indices().copy()
+    expected[8:16] = 0
+    # The last bytes of the last row.
+    expected[-1] = 0
+    np.testing.assert_array_equal(expected, np.concatenate([run.pixels for run in runs]))
+    one = write_image(kmcodec.IndexedImage(np.array([[7, 8, 9]], np.uint8), np.zeros((5, 4), np.uint8)))
+    assert [0] * 20 == [int(i) for run in Salvager(one, as_indices=True).runs() for i in run.pixels.flat]
+
+
+class _StrictFile(io.BytesIO):
+    """Refuse to be asked for more than there is: a file would set aside memory for it."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        assert size is not None
+        assert 0 <= size <= len(self.getbuffer()) - self.tell()
+        return super().read(size)
+
+
+def test_a_false_length_takes_no_memory() -> None:
+    """Where a field claims more bytes than the file has, no more are asked for."""
+    header = Header(3, 2, 1, False, 2, 2**32 - 1)
+    palette = bytes(6)
+    file = _StrictFile(header.to_bytes() + palette + crc_bytes(palette) + bytes(100))
+    salvaged = kmcodec.salvage(file)
+    assert [(0, 2)] == salvaged.lost
+    with pytest.raises(kmcodec.KmqFormatError):
+        kmcodec.KmqReader(file)
 
 
 def test_the_fill_can_be_chosen() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +14,7 @@ from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.source import FileLike, Source
 from kmcodec.container.strips import choose_coding
 from kmcodec.errors import KmqFormatError
-from kmcodec.image import Indices, Section
+from kmcodec.image import Indices, Section, empty_indices
 from kmcodec.threads import OnProgress, Workers
 
 #: Colour of lost rows: magenta, which hardly any picture has in whole rows.
@@ -35,13 +35,14 @@ class Run(NamedTuple):
     state : str
         "intact"; "unchecked", where the file ends before the strip's checksum; or "lost".
     pixels : ndarray, shape (stop - start, width, 3) or (stop - start, width, 4), uint8
-        Of lost rows, the fill. May be read-only, and not contiguous.
+        Of lost rows, the fill. Where asked for, indices: shape (stop - start, width), uint8 (K <= 256) or
+        uint16. May be read-only, and not contiguous.
     """
 
     start: int
     stop: int
     state: str
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
 
 
 class Salvaged(NamedTuple):
@@ -76,6 +77,8 @@ class Salvager:
         Colour of lost rows; opaque unless it says otherwise.
     max_pixels : int or None, default 2**28
         As for KmqReader. A picture of whose file most is missing counts eightfold.
+    as_indices : bool, default False
+        Whether to give palette indices instead of pixels; those of lost rows are 0.
     on_progress : callable, optional
         Is told "decoding", and pixels done and in all.
 
@@ -104,6 +107,7 @@ class Salvager:
         *,
         fill: ArrayLike = FILL,
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
+        as_indices: bool = False,
         on_progress: OnProgress | None = None,
     ) -> None:
         color = check_colors("fill", [fill])[0]
@@ -113,7 +117,12 @@ class Salvager:
         self.palette = parts.read_palette(self._source, self.header)
         self.sections: tuple[Section, ...] = ()
         self.faults: list[KmqFormatError] = []
+        self._as_indices = as_indices
+        # What stands for a lost pixel, and for one of a picture of one colour.
         self._fill = np.append(color, np.uint8(255))[: self.header.channels]
+        self._only = self.palette[0]
+        if as_indices:
+            self._fill = self._only = np.array(0, empty_indices(0, self.header.n_colors).dtype)
         for check in (self._read_sections, self._check_size, self._read_table):
             try:
                 check()
@@ -188,24 +197,26 @@ class Salvager:
         runs = list(self._save_cut_strip(number, start, stop))
         yield from runs if len(runs) == 2 else [self._lose(start, stop)]
 
-    def _decode(self, payload: bytes | memoryview, rows: int) -> NDArray[np.uint8]:
+    def _decode(self, payload: bytes | memoryview, rows: int) -> NDArray[Any]:
         if self.header.index_bits == 0:
-            return self._repeat(self.palette[0], rows)
+            return self._repeat(self._only, rows)
+        if self._as_indices:
+            return self._coding.decode(payload, rows, self._tell)
         pixels = np.empty((rows, self.header.width, self.header.channels), np.uint8)
         self._coding.decode_to_pixels(payload, pixels, self._tell)
         return pixels
 
-    def _paint(self, indices: Indices) -> NDArray[np.uint8]:
+    def _paint(self, indices: Indices) -> NDArray[Any]:
         if self.header.index_bits == 0:
-            return self._repeat(self.palette[0], len(indices))
-        return self.palette[indices]
+            return self._repeat(self._only, len(indices))
+        return indices if self._as_indices else self.palette[indices]
 
     def _lose(self, start: int, stop: int) -> Run:
         return Run(start, stop, "lost", self._repeat(self._fill, stop - start))
 
-    def _repeat(self, color: NDArray[np.uint8], rows: int) -> NDArray[np.uint8]:
-        """Return rows of one colour, in no memory: the file may have claimed any number of them."""
-        return np.broadcast_to(color, (rows, self.header.width, self.header.channels))
+    def _repeat(self, pixel: NDArray[Any], rows: int) -> NDArray[Any]:
+        """Return rows of one pixel, in no memory: the file may have claimed any number of them."""
+        return np.broadcast_to(pixel, (rows, self.header.width, *pixel.shape))
 
 
 def salvage(

@@ -80,7 +80,8 @@ class Source:
         if self._data is not None:
             data: bytes | memoryview = self._data[offset : offset + length]
         else:
-            data = self._read_file(offset, length)
+            # No more than there is: a file would set aside memory for all that a damaged field asks for.
+            data = self._read_file(offset, min(length, self.size - offset))
         if len(data) < length:
             raise KmqFormatError(
                 offset + len(data),
