@@ -19,7 +19,7 @@ from kmcodec.files import write_atomically
 from kmcodec.lossy import check_lossy, encode_lossy
 from kmcodec.metadata import Metadata
 from kmcodec.quantize.quantizer import quantize
-from kmcodec.recipe import PixelHash, build_recipe
+from kmcodec.recipe import build_recipe, describe_source
 from kmcodec.streaming import Rows, is_on_disk, write_rows
 from kmcodec.threads import OnProgress
 
@@ -91,10 +91,8 @@ def encode(
     lossy = check_lossy(lossy, coding, max_bytes)
     metadata = metadata or Metadata()
     if recipe:
-        digest = PixelHash(pixels.shape)
-        digest.add(pixels)
         asked = build_recipe(n_colors, options, max_bytes=max_bytes, lossy=lossy)
-        metadata = replace(metadata, recipe=asked | digest.describe())
+        metadata = replace(metadata, recipe=asked | describe_source(pixels))
     sections = metadata.to_sections()
     if lossy is not None or (max_bytes is not None and coding == "context"):
         return encode_lossy(

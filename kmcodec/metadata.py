@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -193,6 +194,11 @@ def reset_orientation(exif: bytes) -> bytes:
         if tag == _ORIENTATION_TAG and values == 1 and type_ in _INTEGER_FORMATS:
             struct.pack_into(order + _INTEGER_FORMATS[type_], patched, entry + 8, 1)
     return bytes(patched)
+
+
+def reset_xmp_orientation(xmp: bytes) -> bytes:
+    """Return XMP data with the orientation, where it has one, set to 1, and every other byte as it was."""
+    return re.sub(rb'(tiff:Orientation(?:="|>))[0-9]', rb"\g<1>1", xmp)
 
 
 def parse_text(payload: bytes) -> Text | None:

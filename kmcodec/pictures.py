@@ -1,4 +1,4 @@
-"""Picture files <-> arrays and metadata. The only importer of Pillow.
+"""Picture files <-> arrays and metadata. With Pillow, which only this and Pillow's plugin for .kmq import.
 
 Owns what becomes of every kind of picture on its way to 8-bit RGB: orientation, transparency, 16 bits,
 greys, inks; and where each format has its metadata. Knows nothing of .kmq.
@@ -15,8 +15,9 @@ import sys
 import threading
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -34,6 +35,7 @@ from kmcodec.metadata import (
     is_text,
     is_utf8,
     reset_orientation,
+    reset_xmp_orientation,
 )
 from kmcodec.threads import Workers
 
@@ -112,7 +114,7 @@ def read_picture(
         _check_size(image, max_pixels)
         pixels = _to_array(image, source)
         # Now, since in some files metadata follows the pixels.
-        metadata, notes = _read_metadata(image)
+        metadata, notes = collect_metadata(image)
         return Picture(pixels, metadata, notes)
 
 
@@ -129,7 +131,7 @@ def read_metadata(source: str | os.PathLike[str]) -> Picture | None:
     """Return a picture file without its pixels, or None if Pillow does not know it."""
     try:
         with open(source, "rb") as file, _pillow_errors(), _open_image(file) as image:
-            return Picture(np.zeros((0, 0, 3), np.uint8), *_read_metadata(image))
+            return Picture(np.zeros((0, 0, 3), np.uint8), *collect_metadata(image))
     except PictureError:
         return None
 
@@ -159,16 +161,28 @@ def load_palette(source: BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXEL
             colors = pixels.reshape(-1, pixels.shape[2])
             colors, first = np.unique(colors, axis=0, return_index=True)
             return np.ascontiguousarray(colors[np.argsort(first)])
-        image.load()
-        # As many pixels as the palette has entries, one of each.
-        palette = image.getpalette("RGB") or []
-        row = Image.new("P", (max(len(palette) // 3, 1), 1))
-        row.putpalette(palette)
-        row.putdata(range(row.width))
-        if "transparency" in image.info:
-            row.info["transparency"] = image.info["transparency"]
-        colors = np.asarray(row.convert("RGBA" if row.has_transparency_data else "RGB"))[0]
-    return np.ascontiguousarray(colors)
+        return list_palette(image)
+
+
+def list_palette(image: Image.Image, least: int = 1) -> NDArray[np.uint8]:
+    """Return the colours of the palette of an Image of mode P, used or not.
+
+    Parameters
+    ----------
+    image : Image
+    least : int, default 1
+        How many to return at least, up to 256: an Image can have indices for which its palette has no entry.
+
+    Returns
+    -------
+    ndarray, shape (K, 3) or, with transparency, (K, 4), uint8
+    """
+    # All indices that there can be, a pixel of each, in an Image that is like it in everything else.
+    row = image.resize((256, 1))
+    row.putdata(range(256))
+    colors = np.asarray(row.convert("RGBA" if row.has_transparency_data else "RGB"))[0]
+    entries = len(image.getpalette("RGB") or ()) // 3
+    return np.ascontiguousarray(colors[: max(entries, least)])
 
 
 def _check_size(image: Image.Image, max_pixels: int | None) -> None:
@@ -230,10 +244,34 @@ _without_limit = _WithoutLimit()
 def _to_array(image: Image.Image, source: BinaryIO) -> NDArray[np.uint8]:
     if _rawmodes(image) and image.mode in ("L", "LA", "RGB", "RGBA"):
         return _load_wide(image, source)
+    return to_pixels(image)
+
+
+def to_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the pixels of an Image, upright.
+
+    Parameters
+    ----------
+    image : Image
+        Of any mode. Not modified, but for being loaded.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3) or, with transparency, (height, width, 4), uint8
+
+    Raises
+    ------
+    PictureError
+        If its samples have no known range.
+    ValueError
+        If Pillow does not know how to make RGB of its mode.
+    OSError
+        If its file is damaged.
+    """
     transparency = image.info.get("transparency")
     # Pillow turns over inks of 8 bits where white is zero, but not those of 16.
     is_negative = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC_TAG) == 0  # type: ignore[attr-defined]
-    image = _transpose(image)
+    image = transpose_upright(image)
     if image.mode.startswith("I"):
         return _reduce(_wide_grey(image, transparency, is_negative=is_negative))
     if image.mode == "F":
@@ -243,7 +281,8 @@ def _to_array(image: Image.Image, source: BinaryIO) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
 
 
-def _transpose(image: Image.Image) -> Image.Image:
+def transpose_upright(image: Image.Image) -> Image.Image:
+    """Return a copy of an Image, turned as its orientation says, if its EXIF data is well-formed."""
     # Imported here: reading a palette or writing a PNG does without.
     from PIL import ImageOps
 
@@ -275,13 +314,13 @@ def _load_wide(image: Image.Image, source: BinaryIO) -> NDArray[np.uint8]:
         # There is no public way to change the mode before the pixels are decoded.
         image._mode = "RGBA"  # noqa: SLF001
         _set_rawmode(image, rawmode, "RGBA")
-        both = np.asarray(_transpose(image))
+        both = np.asarray(transpose_upright(image))
         # Grey thrice, then alpha.
         return _join_bytes(both[:, :, [0, 0, 0, 2]], both[:, :, [1, 1, 1, 3]], None)
-    high = np.asarray(_transpose(image))
+    high = np.asarray(transpose_upright(image))
     with _open_image(source) as again:
         _set_rawmode(again, rawmode, rawmode[:-3] + _OTHER_ORDER[rawmode[-3:]])
-        low = np.asarray(_transpose(again))
+        low = np.asarray(transpose_upright(again))
     return _join_bytes(high, low, transparency)
 
 
@@ -342,9 +381,10 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
 # Of TIFF; 0 where white is zero.
 _PHOTOMETRIC_TAG = 262
 
-# Texts of PNG that hold what has a place of its own.
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 _RAW_EXIF_KEYWORD = "Raw profile type exif"
+#: Keywords of texts of PNG that hold what has a place of its own.
+SPECIAL_KEYWORDS = (_XMP_KEYWORD, _RAW_EXIF_KEYWORD)
 _EXIF_MARK = b"Exif\0\0"
 
 # Tags of a TIFF file that describe the picture and not how it is stored: description, maker, model, program,
@@ -356,15 +396,31 @@ _METRES_PER_INCH = 0.0254
 _UNITS_PER_METRE = {1: 1 / _METRES_PER_INCH, 2: 100.0}
 
 
-def _read_metadata(image: Image.Image) -> tuple[Metadata, tuple[str, ...]]:
-    """Return the metadata of a picture whose pixels have been read, and what had to be left out."""
+def collect_metadata(
+    image: Image.Image, given: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[Metadata, tuple[str, ...]]:
+    """Return the metadata of an Image whose pixels have been read, and what had to be left out.
+
+    Parameters
+    ----------
+    image : Image
+    given : mapping, optional
+        icc_profile, exif, xmp or dpi that count instead of its own; empty for none.
+
+    Returns
+    -------
+    metadata : Metadata
+        Orientation is reset: the picture is upright.
+    notes : tuple of str
+        Ready to be shown to users.
+    """
     notes = []
-    profile = image.info.get("icc_profile")
+    profile = given.get("icc_profile", image.info.get("icc_profile"))
     if profile and not is_rgb_profile(profile):
         notes.append("its colour profile is not one for RGB, and is left out")
         profile = None
     try:
-        exif = _read_exif(image)
+        exif = _read_exif(image, given)
     except Exception:
         exif = b""
     if exif is not None:
@@ -372,10 +428,9 @@ def _read_metadata(image: Image.Image) -> tuple[Metadata, tuple[str, ...]]:
         if not is_exif(exif) or _find_orientation(exif) != 1:
             notes.append("its EXIF data is malformed, and is left out")
             exif = None
-    xmp = image.info.get("xmp")
+    xmp = given.get("xmp", image.info.get("xmp"))
     if isinstance(xmp, bytes):
-        # Of the same length, as above.
-        xmp = re.sub(rb'(tiff:Orientation(?:="|>))[0-9]', rb"\g<1>1", xmp.rstrip(b"\0"))
+        xmp = reset_xmp_orientation(xmp.rstrip(b"\0"))
         if not is_utf8(xmp):
             notes.append("its XMP data is not text, and is left out")
             xmp = None
@@ -383,14 +438,16 @@ def _read_metadata(image: Image.Image) -> tuple[Metadata, tuple[str, ...]]:
     well_formed = tuple(text for text in texts if is_text(text))
     if len(well_formed) < len(texts):
         notes.append("a text is malformed, and is left out")
-    metadata = Metadata(profile or None, exif, xmp or None, well_formed, _read_density(image))
+    metadata = Metadata(profile or None, exif, xmp or None, well_formed, _read_density(image, given))
     return metadata, tuple(notes)
 
 
-def _read_exif(image: Image.Image) -> bytes | None:
-    exif = image.info.get("exif")
+def _read_exif(image: Image.Image, given: Mapping[str, Any]) -> bytes | None:
+    exif = given.get("exif", image.info.get("exif"))
     if exif:
         return bytes(exif).removeprefix(_EXIF_MARK)
+    if "exif" in given:
+        return None
     if _RAW_EXIF_KEYWORD in image.info:
         # In hexadecimal, below a name and a length.
         lines = str(image.info[_RAW_EXIF_KEYWORD]).split("\n")
@@ -419,7 +476,7 @@ def _find_orientation(exif: bytes) -> int:
 def _read_texts(image: Image.Image) -> list[Text]:
     texts = []
     for keyword, text in getattr(image, "text", {}).items():
-        if keyword in (_XMP_KEYWORD, _RAW_EXIF_KEYWORD):
+        if keyword in SPECIAL_KEYWORDS:
             continue
         language, translated = getattr(text, "lang", None) or "", getattr(text, "tkey", None) or ""
         texts.append(Text(keyword, str(text), _to_text(language), _to_text(translated)))
@@ -439,11 +496,13 @@ def _to_text(value: str | bytes) -> str:
         return value.decode("latin-1")
 
 
-def _read_density(image: Image.Image) -> Density | None:
-    """Return the density that the file itself has; what EXIF says stays there."""
+def _read_density(image: Image.Image, given: Mapping[str, Any]) -> Density | None:
+    """Return the density that was given, or that the file itself has; what EXIF says stays there."""
     info, per_metre = image.info, 1 / _METRES_PER_INCH
     density, is_per_metre = info.get("dpi"), True
-    if image.format in ("JPEG", "MPO"):
+    if "dpi" in given:
+        density = given["dpi"]
+    elif image.format in ("JPEG", "MPO"):
         # Where JPEG has no density, Pillow makes one up from EXIF.
         density, unit = info.get("jfif_density"), info.get("jfif_unit", 0)
         is_per_metre = unit in _UNITS_PER_METRE
@@ -556,7 +615,7 @@ def encode_picture(
     with _encoding(format_name):
         if format_name == "PNG":
             return _encode_png(image, metadata)
-        image.save(buffer, format_name, **_to_arguments(metadata), **options)
+        image.save(buffer, format_name, **to_save_arguments(metadata), **options)
     return buffer.getvalue()
 
 
@@ -655,9 +714,14 @@ def has_gif_alpha(palette: NDArray[np.uint8]) -> bool:
     return bool((transparent | (palette[:, 3:] == 255)).all() and transparent.sum() <= 1)
 
 
-def _to_arguments(metadata: Metadata) -> dict[str, Any]:
-    """Return metadata as arguments of Image.save, of which each format takes those that it knows."""
-    arguments: dict[str, Any] = {"icc_profile": metadata.icc_profile, "xmp": metadata.xmp}
+def to_save_arguments(metadata: Metadata) -> dict[str, Any]:
+    """Return metadata as arguments of Image.save, of which each format takes those that it knows.
+
+    An opened Image has the same in its info.
+    """
+    arguments: dict[str, Any] = {"icc_profile": metadata.icc_profile}
+    if metadata.xmp is not None:
+        arguments["xmp"] = reset_xmp_orientation(metadata.xmp)
     if metadata.exif is not None:
         arguments["exif"] = _EXIF_MARK + reset_orientation(metadata.exif)
     if metadata.density is not None and metadata.density.is_per_metre:
@@ -674,7 +738,7 @@ def _encode_png(image: Image.Image, metadata: Metadata) -> bytes:
 
     info = PngImagePlugin.PngInfo()
     if metadata.xmp is not None:
-        info.add_itxt(_XMP_KEYWORD, metadata.xmp.decode())
+        info.add_itxt(_XMP_KEYWORD, reset_xmp_orientation(metadata.xmp).decode())
     for text in metadata.texts:
         if not _KEYWORD.fullmatch(text.keyword):
             # There is no place for it.

@@ -67,6 +67,13 @@ def build_recipe(
     return recipe
 
 
+def describe_source(pixels: NDArray[np.uint8]) -> dict[str, Any]:
+    """Return the members of a recipe that say what it was made of; pixels are those of the whole picture."""
+    digest = PixelHash(pixels.shape)
+    digest.add(pixels)
+    return digest.describe()
+
+
 class PixelHash:
     """Describe the source of a file: size and SHA-256 of a picture that comes in parts of whole rows.
 

@@ -237,6 +237,13 @@ class TestThroughFiles:
         succeed(tmp_path, "decode", "b.kmq")
         assert (2, 3, 3) == load_picture(tmp_path / "b.png").shape
 
+    @pytest.mark.parametrize("suffix", ["png", "webp"])
+    def test_xmp_of_a_caller(self, suffix: str, tmp_path: Path) -> None:
+        """As EXIF, XMP that says otherwise does not turn what a file is decoded to."""
+        kmcodec.write(tmp_path / "a.kmq", photo(), 4, metadata=Metadata(xmp=XMP))
+        succeed(tmp_path, "decode", "a.kmq", "-o", f"a.{suffix}")
+        assert UPRIGHT_XMP == reopen(tmp_path / f"a.{suffix}").info["xmp"]
+
     def test_formats_without_a_place_for_it(self, tmp_path: Path) -> None:
         """A format that cannot hold the metadata is written without it, and a line says so."""
         metadata = Metadata(exif=make_exif(1) + bytes(70_000))
