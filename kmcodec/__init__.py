@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kmcodec.kernels import COMPILED
     from kmcodec.metadata import Density, Metadata, Text
     from kmcodec.palettes import read_palette
+    from kmcodec.plugins.pillow import register
     from kmcodec.quantize.options import Iteration
     from kmcodec.quantize.quantizer import quantize
     from kmcodec.report.measure import Report, report
@@ -65,6 +66,7 @@ _HOMES = {
     "read": "codec",
     "read_palette": "palettes",
     "recode": "container.recode",
+    "register": "plugins.pillow",
     "report": "report.measure",
     "salvage": "container.salvage",
     "tune": "report.tune",
@@ -98,6 +100,7 @@ __all__ = [
     "read",
     "read_palette",
     "recode",
+    "register",
     "report",
     "salvage",
     "tune",

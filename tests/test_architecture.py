@@ -56,6 +56,15 @@ ALLOWED = {
         "recipe",
         "threads",
     },
+    "plugins": {
+        "codec",
+        "container",
+        "errors",
+        "image",
+        "metadata",
+        "pictures",
+        "recipe",
+    },
     # The command line may use all.
     "cli": {path.stem for path in PACKAGE.iterdir() if path.stem != "__main__"},
     "__main__": {"cli"},
@@ -69,6 +78,7 @@ ALLOWED = {
         "kernels",
         "metadata",
         "palettes",
+        "plugins",
         "quantize",
         "report",
     },
@@ -115,10 +125,10 @@ def test_imports_run_downward(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_pictures_imports_pillow(path: Path) -> None:
-    """pictures.py is the only importer of Pillow and its plugins."""
+def test_only_pictures_and_the_plugin_import_pillow(path: Path) -> None:
+    """Pillow and its plugins are imported by pictures.py, and by kmcodec's plugin for Pillow."""
     uses_pillow = any(module.split(".")[0] in ("PIL", "pillow_jxl") for module in imports_of(path))
-    assert uses_pillow == (path.name == "pictures.py")
+    assert uses_pillow == (path.relative_to(PACKAGE).as_posix() in ("pictures.py", "plugins/pillow.py"))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -146,9 +156,10 @@ def test_import_is_light() -> None:
     assert loaded & {"numpy", "PIL", "bitarray", "skimage", "matplotlib", "hypothesis"} == set()
 
 
-def test_decoding_does_not_load_the_quantizer() -> None:
-    """The decoder never reaches quantize."""
-    loaded = set(run_python("import sys, kmcodec.container.reader; print(*sys.modules)").split())
+@pytest.mark.parametrize("module", ["container.reader", "plugins.pillow"])
+def test_decoding_does_not_load_the_quantizer(module: str) -> None:
+    """The decoder never reaches quantize, nor does opening a file in another program."""
+    loaded = set(run_python(f"import sys, kmcodec.{module}; print(*sys.modules)").split())
     assert "kmcodec.coding.packed" in loaded
     assert "kmcodec.quantize" not in loaded
 
