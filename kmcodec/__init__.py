@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from kmcodec.image import IndexedImage, Section
     from kmcodec.kernels import COMPILED
     from kmcodec.metadata import Density, Metadata, Text
-    from kmcodec.palettes import read_palette
+    from kmcodec.palettes.files import read_palette, write_palette
     from kmcodec.quantize.options import Iteration
-    from kmcodec.quantize.quantizer import quantize
+    from kmcodec.quantize.quantizer import build_palette, quantize
     from kmcodec.report.measure import Report, report
     from kmcodec.report.tune import Curve, TunePoint, tune
 
@@ -58,17 +58,19 @@ _HOMES = {
     "TargetError": "errors",
     "Text": "metadata",
     "TunePoint": "report.tune",
+    "build_palette": "quantize.quantizer",
     "decode": "codec",
     "encode": "codec",
     "open": "codec",
     "quantize": "quantize.quantizer",
     "read": "codec",
-    "read_palette": "palettes",
+    "read_palette": "palettes.files",
     "recode": "container.recode",
     "report": "report.measure",
     "salvage": "container.salvage",
     "tune": "report.tune",
     "write": "codec",
+    "write_palette": "palettes.files",
 }
 __all__ = [
     "COMPILED",
@@ -91,6 +93,7 @@ __all__ = [
     "TargetError",
     "Text",
     "TunePoint",
+    "build_palette",
     "decode",
     "encode",
     "open",
@@ -102,6 +105,7 @@ __all__ = [
     "salvage",
     "tune",
     "write",
+    "write_palette",
 ]
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import kmcodec
-from kmcodec.palettes import parse_color, read_palette
+from kmcodec.palettes.colors import parse_color
+from kmcodec.palettes.files import read_palette
 
 COLORS = np.array([[255, 0, 0], [0, 128, 7], [255, 0, 0], [1, 2, 3]], np.uint8)
 
