@@ -1,6 +1,7 @@
 """Adobe's palettes: colour tables (.act) and swatches for exchange (.ase).
 
-Owns these formats, which are big-endian; a parse function reads each, and a build function writes it. Adobe describes the first; the second is known from what Adobe's programs write.
+Owns these formats, which are big-endian; a parse function reads each, and a build function writes it. Adobe
+describes the first; the second is known from what Adobe's programs write.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ _ASE_COLOR, _ASE_GROUP_START, _ASE_GROUP_END = 0x0001, 0xC001, 0xC002
 # Of a colour that is neither global nor a spot colour.
 _ASE_NORMAL = 2
 
-# Colour models, and the range of each of their values.
+# Colour models, in capitals, since some programs write GRAY for Gray; and the range of each of their values.
 _UNIT = (0, 1)
 _ASE_MODELS = {
     b"RGB ": (_UNIT, _UNIT, _UNIT),
-    b"Gray": (_UNIT,),
+    b"GRAY": (_UNIT,),
     b"CMYK": (_UNIT, _UNIT, _UNIT, _UNIT),
     b"LAB ": (_UNIT, (-128, 128), (-128, 128)),
 }
@@ -127,7 +128,7 @@ def _parse_swatch(block: bytes, offset: int) -> list[int]:
     """Return the colour of a block that lies at offset: a name, a colour model, values."""
     name_bytes = 2 * int.from_bytes(block[:2], "big")
     at = 2 + name_bytes
-    model = block[at : at + 4]
+    model = block[at : at + 4].upper()
     if model not in _ASE_MODELS:
         raise PaletteError(f"offset {offset + at}: expected RGB, Gray, CMYK or LAB, found {model!r}")
     ranges = _ASE_MODELS[model]

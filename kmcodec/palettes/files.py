@@ -81,7 +81,7 @@ def read_palette(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """
     with open(path, "rb") as file:
         data = file.read()
-    colors = _choose_parser(data, _find_suffix(path))(data)
+    colors = drop_opaque_alpha(_choose_parser(data, _find_suffix(path))(data))
     if len(colors) == 0:
         raise PaletteError("no colours in it")
     if len(colors) > MAX_COLORS:
