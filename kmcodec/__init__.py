@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from kmcodec.image import IndexedImage, Section
     from kmcodec.kernels import COMPILED
     from kmcodec.metadata import Density, Metadata, Text
-    from kmcodec.palettes import read_palette
+    from kmcodec.palettes.files import read_palette, write_palette
     from kmcodec.plugins.pillow import register
     from kmcodec.quantize.options import Iteration
-    from kmcodec.quantize.quantizer import quantize
+    from kmcodec.quantize.quantizer import build_palette, quantize
     from kmcodec.report.measure import Report, report
     from kmcodec.report.tune import Curve, TunePoint, tune
 
@@ -59,18 +59,20 @@ _HOMES = {
     "TargetError": "errors",
     "Text": "metadata",
     "TunePoint": "report.tune",
+    "build_palette": "quantize.quantizer",
     "decode": "codec",
     "encode": "codec",
     "open": "codec",
     "quantize": "quantize.quantizer",
     "read": "codec",
-    "read_palette": "palettes",
+    "read_palette": "palettes.files",
     "recode": "container.recode",
     "register": "plugins.pillow",
     "report": "report.measure",
     "salvage": "container.salvage",
     "tune": "report.tune",
     "write": "codec",
+    "write_palette": "palettes.files",
 }
 __all__ = [
     "COMPILED",
@@ -93,6 +95,7 @@ __all__ = [
     "TargetError",
     "Text",
     "TunePoint",
+    "build_palette",
     "decode",
     "encode",
     "open",
@@ -105,6 +108,7 @@ __all__ = [
     "salvage",
     "tune",
     "write",
+    "write_palette",
 ]
 
 

@@ -162,7 +162,15 @@ def write_rows(
 def read_blocks(
     rows: Rows, name: str = "", on_progress: OnProgress | None = None
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield a picture a block of rows at a time; on_progress is told the name, and pixels done and in all."""
+    """Yield a picture a block of rows at a time; on_progress is told the name, and pixels done and in all.
+
+    Raises
+    ------
+    OSError
+        If rows cannot be read.
+    ValueError
+        If they have another shape or dtype than the picture.
+    """
     height, width, channels = rows.shape
     step = max(1, _BLOCK_PIXELS // width)
     for start in range(0, height, step):

@@ -44,7 +44,7 @@ ALLOWED = {
         "streaming",
         "threads",
     },
-    "palettes": {"container", "errors", "image", "pictures"},
+    "palettes": {"checks", "container", "errors", "files", "image", "pictures"},
     "report": {
         "checks",
         "container",

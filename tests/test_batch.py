@@ -113,6 +113,17 @@ def test_other_options(folder: Path, words: list[str], expected: str) -> None:
     assert f"0 files encoded; 2 {expected}\n" == told or told.startswith(f"2 files {expected}: ")
 
 
+def test_another_palette(folder: Path) -> None:
+    """A file is up to date if it has the very palette that is given, not another one of as many colours."""
+    words = ("encode", "pictures", "--out-dir", "out", "--palette", "two.hex")
+    for text in ("000000 ffffff", "00000040 ffffff", "000000ff fffffe"):
+        (folder / "two.hex").write_text(text.replace(" ", "\n"))
+        assert succeed(folder, *words).startswith(b"2 files encoded: ")
+        assert b"0 files encoded; 2 up to date\n" == succeed(folder, *words)
+        expected = kmcodec.read_palette(folder / "two.hex")
+        np.testing.assert_array_equal(expected, kmcodec.read_palette(folder / "out" / "a.kmq"))
+
+
 def test_few_colors_are_enough_for_a_picture_that_has_no_more(tmp_path: Path) -> None:
     """A picture of three colours, one of them transparent, is up to date whatever number is asked for."""
     pixels = np.zeros((5, 6, 4), np.uint8)

@@ -74,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_report(commands)
     _add_tune(commands)
+    _add_palette(commands)
     _add_plot(commands)
     _add_animate(commands)
     return parser
@@ -93,17 +94,11 @@ def _add_encode(commands: Any) -> None:
     _add_count(encode.add_argument_group("how many colours"))
     palette = encode.add_argument_group("which colours")
     _add_search(palette)
-    palette.add_argument(
-        "--keep",
-        action="append",
-        type=_color,
-        metavar="#RRGGBB",
-        help="have exactly this colour in the palette; may be given several times",
-    )
+    _add_keep(palette)
     palette.add_argument(
         "--palette",
         metavar="FILE",
-        help="take this palette, without k-means: .gpl, .hex, .act, .kmq, or a picture",
+        help="take this palette, without k-means: .gpl, .hex, .act, .ase, .json, .css, .kmq, or a picture",
     )
     dithering = encode.add_argument_group("dithering")
     dithering.add_argument(
@@ -320,6 +315,37 @@ def _add_tune(commands: Any) -> None:
     _add_force(tune)
 
 
+def _add_palette(commands: Any) -> None:
+    palette = commands.add_parser(
+        "palette",
+        formatter_class=_Formatter,
+        help="one palette for several pictures",
+        description="Choose one palette for several pictures, as if they were one.",
+        epilog="Each pixel counts the same. A picture that is to count more may be given more\nthan once.",
+    )
+    palette.add_argument("inputs", metavar="INPUT", nargs="+", help=_PICTURE)
+    palette.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help=".gpl, .hex, .act, .ase, .json, .css, or .png for swatches;"
+        " default: print the colours in hexadecimal, one a line",
+    )
+    palette.add_argument(
+        "-k",
+        "--colors",
+        type=_count_or_auto,
+        default=64,
+        metavar="N|auto",
+        help="colours of the palette, 1 to 65536 (default 64); auto: at the elbow of the error curve",
+    )
+    _add_search(palette)
+    _add_keep(palette)
+    _add_force(palette)
+    palette.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    palette.add_argument("--json", action="store_true", help="print palette, hash and error as JSON")
+
+
 def _add_plot(commands: Any) -> None:
     plot = commands.add_parser(
         "plot",
@@ -395,6 +421,16 @@ def _add_search(parser: Any) -> None:
     _add_threads(parser)
 
 
+def _add_keep(parser: Any) -> None:
+    parser.add_argument(
+        "--keep",
+        action="append",
+        type=_color,
+        metavar="#RRGGBB",
+        help="have exactly this colour in the palette; may be given several times",
+    )
+
+
 def _add_strip_rows(parser: Any) -> None:
     parser.add_argument(
         "--strip-rows",
@@ -459,7 +495,7 @@ def _number(which: str, is_allowed: Callable[[float], bool]) -> Any:
 
 def _color(text: str) -> tuple[int, ...]:
     # Imported here: it loads NumPy, which most commands can do without at this point.
-    from kmcodec.palettes import parse_color
+    from kmcodec.palettes.colors import parse_color
 
     try:
         return parse_color(text)

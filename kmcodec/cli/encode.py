@@ -18,7 +18,7 @@ from kmcodec.errors import KmqError
 from kmcodec.image import MAX_COLORS
 from kmcodec.kernels import COMPILED
 from kmcodec.metadata import Metadata
-from kmcodec.palettes import read_palette
+from kmcodec.palettes.files import read_palette
 from kmcodec.pictures import Picture, read_metadata
 from kmcodec.quantize.options import EFFORTS, Iteration
 from kmcodec.report import measure, text
@@ -134,7 +134,7 @@ def _encode_whole(
 ) -> tuple[Header, int]:
     """Encode a picture that fits into memory; return the file's header, and the bytes of the original."""
     picture, source_bytes = inputs.load(options.input)
-    _warn_of_slowness(options, picture.pixels.shape)
+    warn_of_slowness(options, picture.pixels.shape)
     with naming(options.input):
         encoded = encode(picture.pixels, metadata=_choose_metadata(options, picture), **arguments)
     outputs.write(output, encoded, force=force)
@@ -145,7 +145,7 @@ def _encode_rows(
     rows: Rows, options: argparse.Namespace, output: str, arguments: dict[str, Any], *, force: bool
 ) -> tuple[Header, int]:
     """Encode a picture block by block; the result is that of _encode_whole."""
-    _warn_of_slowness(options, rows.shape)
+    warn_of_slowness(options, rows.shape)
     metadata = _choose_metadata(options, read_metadata(options.input))
     with outputs.opening(output, force=force) as file:
         try:
@@ -157,7 +157,8 @@ def _encode_rows(
     return header, os.path.getsize(options.input)
 
 
-def _warn_of_slowness(options: argparse.Namespace, shape: tuple[int, ...]) -> None:
+def warn_of_slowness(options: argparse.Namespace, shape: tuple[int, ...]) -> None:
+    """Say that the kernels are not compiled, where a picture of this shape will take long."""
     if not (COMPILED or options.quiet) and shape[0] * shape[1] > _FEW_PIXELS:
         tell(
             "this will be slow: the kernels were not compiled when kmcodec was installed"
@@ -221,10 +222,14 @@ def _check_palette_options(options: argparse.Namespace, goal: dict[str, Any]) ->
         for name, value in others.items():
             if value is not None:
                 raise UsageError(f"--palette gives all the colours: it does not go with {name}")
-    if options.keep is None:
+    return list_kept(options.keep, goal.get("max_colors", goal["n_colors"]))
+
+
+def list_kept(colors: list[tuple[int, ...]] | None, most: int | str) -> list[tuple[int, ...]] | None:
+    """Return the colours of --keep, all with alpha, each once; they must be as many as -k allows."""
+    if colors is None:
         return None
-    keep = list(dict.fromkeys((*color, 255)[:4] for color in options.keep))
-    most = goal.get("max_colors", goal["n_colors"])
-    if most != "auto" and len(keep) > most:
+    keep = list(dict.fromkeys((*color, 255)[:4] for color in colors))
+    if isinstance(most, int) and len(keep) > most:
         raise UsageError(f"--keep asks for {len(keep)} colours, and -k for {most} only")
     return keep

@@ -47,7 +47,8 @@ def is_encoded(options: argparse.Namespace, arguments: Mapping[str, Any], output
     """Return whether a .kmq file is what encoding options.input with these arguments would make.
 
     If it holds a recipe, that tells, with the picture itself. If not, the time of its last change, its coding
-    and the number of its colours: fewer than are asked for are enough for a picture that has no more.
+    and its colours: those of a palette that is given, else their number, where fewer than are asked for are
+    enough for a picture that has no more.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def is_encoded(options: argparse.Namespace, arguments: Mapping[str, Any], output
         raise CommandError(f"{show_path(output)}: {EXISTS}")
     try:
         with naming(output), open_kmq(output, max_pixels=None) as reader:
-            if not _has_form(reader.header, arguments):
+            if not _has_form(reader, arguments):
                 return False
             if reader.metadata.recipe is not None:
                 return _is_made_so(reader.metadata, options, arguments)
@@ -110,15 +111,15 @@ def _is_made_so(metadata: Metadata, options: argparse.Namespace, arguments: Mapp
     return is_same_picture and wanted == replace(metadata, recipe=None).to_sections()
 
 
-def _has_form(header: Header, arguments: Mapping[str, Any]) -> bool:
-    """Return whether a file has the coding and no more than the colours that are asked for."""
-    palette, most = arguments["palette"], arguments["n_colors"]
+def _has_form(reader: KmqReader, arguments: Mapping[str, Any]) -> bool:
+    """Return whether a file has the coding and the palette, or the number of colours, that are asked for."""
+    header, palette, most = reader.header, arguments["palette"], arguments["n_colors"]
     strip_rows = arguments["strip_rows"]
     return (
         header.coding == arguments["coding"]
         and (strip_rows is None or header.strip_rows == min(strip_rows, header.height))
         and (most == "auto" or palette is not None or header.n_colors <= most)
-        and (palette is None or header.n_colors == len(palette))
+        and (palette is None or np.array_equal(reader.palette, palette))
     )
 
 

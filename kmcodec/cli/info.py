@@ -12,6 +12,7 @@ from kmcodec.container.layout import Header
 from kmcodec.container.reader import KmqReader
 from kmcodec.image import Section
 from kmcodec.metadata import describe_section
+from kmcodec.palettes.colors import hash_palette, list_colors
 from kmcodec.report import measure, text
 
 _NAMES = {b"iccp": "ICC profile", b"exif": "EXIF", b"axmp": "XMP"}
@@ -37,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
             "strip_rows": header.strip_rows,
             "strips": header.strip_count,
             "sections": [_describe(section) for section in sections],
-            "palette": [f"#{bytes(color).hex()}" for color in palette],
+            "palette": list_colors(palette),
+            "palette_sha256": hash_palette(palette),
         }
         # Nothing is compared here, so that there is no source.
         del values["source_bytes"]
@@ -46,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     rows = [
         ("file", f"{show_path(options.input)}, KMQ version 1.{header.minor_version}"),
         ("picture", f"{header.width} x {header.height} pixels{', with alpha' if header.has_alpha else ''}"),
-        ("palette", text.count(header.n_colors, "colour")),
+        ("palette", f"{text.count(header.n_colors, 'colour')}, SHA-256 {hash_palette(palette)}"),
         ("coding", f"{header.coding}, {_count_bits(header)} per pixel"),
         ("strips", f"{header.strip_count} of {text.count(header.strip_rows, 'row')}"),
         ("size", f"{size.file_bytes:,} bytes, {size.ratio:.2f} : 1 to the raw pixels"),

@@ -342,6 +342,12 @@ def build_sections(sections: tuple[Section, ...]) -> bytes:
     return area + crc_bytes(area)
 
 
+def build_entries(palette: NDArray[np.uint8]) -> bytes:
+    """Return a palette, of shape (K, 3) or (K, 4), as it is stored (section 4)."""
+    # "All colours come first, then all alphas."
+    return palette[:, :3].tobytes() + palette[:, 3:].tobytes()
+
+
 def parse_sections(area: bytes, offset: int) -> tuple[Section, ...]:
     """Parse and check a section area that lies at offset (section 5).
 

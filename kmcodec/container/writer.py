@@ -154,8 +154,7 @@ class KmqWriter:
                 )
             # First to be called at the end, so that an unfinished file does not take its place.
             stack.push(self._finish)
-            # Section 4: all colours, then all alphas.
-            entries = colors[:, :3].tobytes() + colors[:, 3:].tobytes()
+            entries = layout.build_entries(colors)
             for part in (self.header.to_bytes(), entries, layout.crc_bytes(entries), area):
                 _write(target, part)
             self._stack = stack.pop_all()

@@ -1,18 +1,22 @@
-"""Pixels in, indexed image out: the steps of quantization in their order."""
+"""Pixels in, indexed image out: the steps of quantization in their order.
+
+Or, for many pictures at once, the first steps only: pictures in, one palette out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from kmcodec.checks import check_pixels
 from kmcodec.errors import TargetError
 from kmcodec.image import MAX_COLORS, IndexedImage, drop_opaque_alpha
 from kmcodec.metrics import mean_squared_error, psnr_db, structural_similarity
-from kmcodec.quantize.choose import Quality, choose_n_colors
-from kmcodec.quantize.histogram import count_picture, look_up
+from kmcodec.quantize.choose import Quality, choose_n_colors, choose_palette_for_goal
+from kmcodec.quantize.histogram import ColorCounter, Histogram, count_picture, look_up
 from kmcodec.quantize.options import Iteration, check_options
 from kmcodec.quantize.palette import Choice, choose_palette
 from kmcodec.threads import Workers
@@ -130,3 +134,74 @@ def quantize(
 
         chosen = choose_n_colors(histogram, request, workers, measure)
         return render(choose_palette(histogram, request._replace(n_colors=chosen), workers))
+
+
+def build_palette(
+    pictures: Iterable[ArrayLike],
+    n_colors: int | Literal["auto"] = 64,
+    *,
+    space: str = "srgb",
+    init: str = "split",
+    effort: str = "default",
+    seed: int = 0,
+    keep: ArrayLike | None = None,
+    threads: int | None = None,
+    on_iteration: Callable[[Iteration], Any] | None = None,
+) -> NDArray[np.uint8]:
+    """Choose one palette for many pictures, the one that they would have as parts of one picture.
+
+    Each pixel counts the same, whichever picture it is in, so that the squared error of all together is
+    least. A picture that is to count more can be given more than once.
+
+    Parameters
+    ----------
+    pictures : iterable of array_like, each of shape (height, width, 3) or (height, width, 4), uint8
+        At least one; of any sizes, some with alpha and some without. If they come from a generator, only one
+        needs to be in memory at a time, and of a large one only a part: its parts count as pictures. Not
+        modified.
+    n_colors : int or "auto", default 64
+        K, 1..65536; "auto" takes the elbow of the error curve up to K = 256.
+    space, init, effort, seed, keep, threads, on_iteration
+        As for quantize.
+
+    Returns
+    -------
+    ndarray, shape (K, 3) or, where a pixel is not opaque, (K, 4), uint8
+        From dark to light; for the argument palette of quantize, encode and write.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, or is out of range.
+    """
+    request = check_options(
+        n_colors, space=space, init=init, effort=effort, seed=seed, keep=keep, on_iteration=on_iteration
+    )
+    with Workers(threads) as workers:
+        return choose_palette_for_goal(count_pictures(pictures, workers), request, workers).palette
+
+
+def count_pictures(pictures: Iterable[ArrayLike], workers: Workers) -> Histogram:
+    """Count the colours of pictures together.
+
+    Parameters
+    ----------
+    pictures : iterable of array_like
+        As for build_palette.
+    workers : Workers
+
+    Raises
+    ------
+    TypeError, ValueError
+        If pictures has none, or what is not one.
+    """
+    counter = ColorCounter(workers)
+    is_empty = True
+    for picture in pictures:
+        counter.add(check_pixels(picture))
+        # Not in memory while the next one is read.
+        del picture
+        is_empty = False
+    if is_empty:
+        raise ValueError("pictures must be at least one, found none")
+    return counter.finish()

@@ -1,0 +1,1 @@
+"""Palette files <-> colours. Knows nothing of how a palette is found or used."""
