@@ -258,15 +258,15 @@ def test_what_the_data_or_the_file_system_refuse(folder: Path, words: list[str],
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "required: COMMAND"),
-        (["compress", "photo.png"], "invalid choice: 'compress'"),
-        (["encode"], "required: INPUT"),
+        ([], "usage: kmq COMMAND"),
+        (["compress", "photo.png"], "no command 'compress'; did you mean encode?"),
+        (["encode"], "INPUT is missing, as in: kmq encode photo.png"),
         (["encode", "photo.png", "-k", "0"], "must be an integer of 1..65536, found '0'"),
         (["encode", "photo.png", "-k", "many"], "must be an integer of 1..65536, found 'many'"),
-        (["encode", "photo.png", "--init", "best"], "invalid choice: 'best'"),
+        (["encode", "photo.png", "--init", "best"], "--init must be split, kmeans++ or random, found 'best'"),
         (["encode", "photo.png", "--seed", "-1"], "--seed"),
         (["encode", "photo.png", "--json", "-o", "-"], "standard output"),
-        (["encode", "photo.png", "--effort", "all"], "invalid choice: 'all'"),
+        (["encode", "photo.png", "--effort", "all"], "--effort must be fast, default or best, found 'all'"),
         (["encode", "photo.png", "--dither-strength", "2"], "must be a number of 0..1, found '2'"),
         (["encode", "photo.png", "--keep", "red"], "expected a colour as #rrggbb or #rrggbbaa, found 'red'"),
         (["encode", "photo.png", "-k", "1", "--keep", "000000", "--keep", "ffffff"], "--keep asks for 2"),
@@ -375,14 +375,11 @@ def test_uncompiled_kernels_are_announced(folder: Path) -> None:
     assert b"not compiled: slow" in run(folder, "--version", environment=environment).stdout
 
 
-def test_version_and_help(tmp_path: Path) -> None:
-    """The version names the kernels; the help of every command is there and fits a line."""
+def test_version(tmp_path: Path) -> None:
+    """The version names the kernels."""
     version = succeed(tmp_path, "--version").decode()
     assert version.startswith(f"kmq {kmcodec.__version__} (kernels ")
     assert ("kernels compiled" in version) == kmcodec.COMPILED
-    for words in ([], ["encode"], ["decode"], ["recode"], ["info"], ["verify"], ["report"]):
-        text = succeed(tmp_path, *words, "--help").decode()
-        assert max(len(line) for line in text.splitlines()) <= 80
 
 
 @pytest.mark.parametrize("name", ["sprite.png", "icon.png", "chart.png", "chelsea.png", "rocket.jpg"])

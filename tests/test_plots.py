@@ -204,7 +204,7 @@ class TestCommand:
         ("words", "message", "status"),
         [
             (["elbow", ICON, "a.kmq"], "of the original alone", 2),
-            (["no-such", ICON], "invalid choice", 2),
+            (["no-such", ICON], "KIND must be comparison", 2),
             (["palette", ICON, "-o", "a.bmp"], "plots are written as .png, .svg, .pdf", 2),
             (["rgb", CHELSEA, "a.kmq", "-o", "a.png"], "has 128 x 128 pixels, the original 451 x 300", 1),
             (["convergence", "a.kmq", "-o", "a.png"], "nothing to iterate", 1),

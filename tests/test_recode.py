@@ -230,7 +230,7 @@ def test_damaged(folder: Path, output: str, place: int) -> None:
         (["a.kmq", "-o", "none/b.kmq"], "none/b.kmq: its folder does not exist", 1),
         (["text", "-o", "b.kmq"], "text: signature at offset 0", 1),
         (["a.kmq", "-o", "b.kmq", "--max-pixels", "3071"], "the limit is 3071; --max-pixels allows more", 1),
-        ([], "required: IN.kmq", 2),
+        ([], "IN.kmq is missing", 2),
     ],
 )
 def test_refusals(folder: Path, words: list[str], message: str, status: int) -> None:
@@ -252,8 +252,10 @@ def test_a_pipe_is_not_replaced(folder: Path) -> None:
 
 def test_usage(folder: Path) -> None:
     """The coding has to be said; the help says what is replaced."""
-    assert "required: --coding" in fail(folder, "recode", "a.kmq", status=2)
-    assert "invalid choice: 'zip'" in fail(folder, "recode", "a.kmq", "--coding", "zip", status=2)
+    assert "--coding is missing" in fail(folder, "recode", "a.kmq", status=2)
+    assert "--coding must be packed or context, found 'zip'" in fail(
+        folder, "recode", "a.kmq", "--coding", "zip", status=2
+    )
     text = succeed(folder, "recode", "--help").decode()
     assert "IN.kmq itself is replaced" in text
     assert max(len(line) for line in text.splitlines()) <= 80

@@ -59,7 +59,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         with _terminated_in_order():
             return int(command.run(options))
     except UsageError as error:
-        parser.error(str(error))
+        parser.commands[options.command].error(str(error))
 
 
 def _flush(status: int) -> int:

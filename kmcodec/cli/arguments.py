@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from kmcodec.cli.parser import Parser
 from kmcodec.version import __version__
 
 #: As in kmcodec.quantize and kmcodec.container, which would load NumPy; a test holds them together.
@@ -30,22 +31,13 @@ kinds:
   convergence  the error at each iteration of k-means
 """
 
-_EPILOG = """\
-examples:
-  kmq encode photo.png -k 16        16 colours, 4 bits per pixel: photo.kmq
-  kmq decode photo.kmq              back again: photo.png
-  kmq report photo.png photo.kmq    what it saved and what it cost
+#: What the help shows with an example each.
+MAIN_COMMANDS = ("encode", "decode", "info", "verify", "report")
 
-A dash as file stands for standard input or output.
-"kmq COMMAND --help" tells the options of a command.
+_NOTES = """\
+A dash as file stands for standard input or output. "kmq COMMAND --help" tells
+what a command can do, "kmq --version" prints the version.
 """
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Format help for 80 columns: asking for the terminal's would load a module at every start."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=79)
 
 
 class _Version(argparse.Action):
@@ -57,32 +49,45 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the parser of the kmq command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kmq",
         description="Compress pictures to a palette with k-means, and back.",
-        epilog=_EPILOG,
-        formatter_class=_Formatter,
+        notes=_NOTES,
+        main=MAIN_COMMANDS,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="kmq")
-    _add_encode(commands)
-    _add_decode(commands)
-    _add_recode(commands)
-    _add_info(commands)
-    _add_verify(commands)
-    _add_report(commands)
-    _add_tune(commands)
-    _add_palette(commands)
-    _add_plot(commands)
-    _add_animate(commands)
+    for add in (
+        _add_encode,
+        _add_decode,
+        _add_info,
+        _add_verify,
+        _add_report,
+        _add_recode,
+        _add_tune,
+        _add_palette,
+        _add_plot,
+        _add_animate,
+        _add_help,
+    ):
+        add(parser)
+    for command in (parser, *parser.commands.values()):
+        command.add_help_option()
     return parser
 
 
-def _add_encode(commands: Any) -> None:
-    encode = commands.add_parser(
-        "encode", formatter_class=_Formatter, help="picture to .kmq", description="Encode a picture as .kmq."
+def _add_encode(commands: Parser) -> None:
+    encode = commands.add_command(
+        "encode",
+        "picture to .kmq",
+        description="Encode a picture as .kmq.",
+        examples=[
+            ("kmq encode photo.png -k 16", "photo.kmq, 4 bits a pixel"),
+            ("kmq encode chart.png -k auto --coding context", "the smallest file"),
+            ("kmq encode photo.png --max-bytes 20000 -o small.kmq", "as good as fits"),
+            ("kmq encode pictures -r --out-dir small", "all of a folder"),
+        ],
     )
     encode.add_argument(
         "inputs",
@@ -91,13 +96,29 @@ def _add_encode(commands: Any) -> None:
         help="any picture that Pillow opens, an array as .npy, a large TIFF, a URL, or -; or folders of them",
     )
     encode.add_argument("-o", "--output", metavar="OUT.kmq", help="default: INPUT with the suffix .kmq")
-    _add_count(encode.add_argument_group("how many colours"))
+    encode.add_argument(
+        "-k",
+        "--colors",
+        type=_count_or_auto,
+        metavar="N|auto",
+        help="colours of the palette, 1 to 65536 (default 64); auto: at the elbow of the error curve",
+    )
+    encode.add_argument(
+        "--coding",
+        choices=CODINGS,
+        default="packed",
+        help="packed: ceil(log2 K) bits a pixel (default); context: as few as can be, a second a megapixel",
+    )
+    _add_force(encode)
+    encode.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    encode.add_argument("--json", action="store_true", help="print the sizes as JSON")
+    _add_count(encode.add_argument_group("how many colours, by a goal"))
     palette = encode.add_argument_group("which colours")
     _add_search(palette)
     _add_keep(palette)
     palette.add_argument(
         "--palette",
-        metavar="FILE",
+        metavar="PALETTE",
         help="take this palette, without k-means: .gpl, .hex, .act, .ase, .json, .css, .kmq, or a picture",
     )
     dithering = encode.add_argument_group("dithering")
@@ -116,12 +137,6 @@ def _add_encode(commands: Any) -> None:
     )
     file = encode.add_argument_group("the file")
     file.add_argument(
-        "--coding",
-        choices=CODINGS,
-        default="packed",
-        help="packed: ceil(log2 K) bits a pixel (default); context: as few as can be, a second a megapixel",
-    )
-    file.add_argument(
         "--lossy",
         type=_number("of 0..1000000", lambda value: 0 <= value <= 1e6),
         metavar="L",
@@ -139,10 +154,7 @@ def _add_encode(commands: Any) -> None:
         action="store_true",
         help="record how the file was made: options, and size and SHA-256 of the pixels",
     )
-    _add_force(file)
     _add_batch(encode, has_outputs=True)
-    encode.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    encode.add_argument("--json", action="store_true", help="print the sizes as JSON")
 
 
 def _add_batch(parser: Any, *, has_outputs: bool) -> None:
@@ -161,13 +173,6 @@ def _add_batch(parser: Any, *, has_outputs: bool) -> None:
 
 
 def _add_count(group: Any) -> None:
-    group.add_argument(
-        "-k",
-        "--colors",
-        type=_count_or_auto,
-        metavar="N|auto",
-        help="colours of the palette, 1 to 65536 (default 64); auto: at the elbow of the error curve",
-    )
     group.add_argument(
         "--target-psnr",
         type=_number("above 0", lambda value: 0 < value < float("inf")),
@@ -189,12 +194,17 @@ def _add_count(group: Any) -> None:
     )
 
 
-def _add_decode(commands: Any) -> None:
-    decode = commands.add_parser(
+def _add_decode(commands: Parser) -> None:
+    decode = commands.add_command(
         "decode",
-        formatter_class=_Formatter,
-        help=".kmq to PNG or another picture format",
+        ".kmq to PNG or another picture format",
         description="Decode a .kmq file.",
+        examples=[
+            ("kmq decode photo.kmq", "photo.png"),
+            ("kmq decode photo.kmq -o part.webp --region 10,20,32,24", "a part of it"),
+            ("kmq decode photo.kmq --salvage -o rest.png", "of a damaged file"),
+            ("kmq decode pictures -r --out-dir decoded", "all of a folder"),
+        ],
     )
     decode.add_argument(
         "inputs", metavar="IN.kmq", nargs="+", help="the file, a URL, or -; or several, or folders of them"
@@ -216,20 +226,23 @@ def _add_decode(commands: Any) -> None:
     decode.add_argument(
         "--fill", type=_color, metavar="#RRGGBB", help="colour of what is lost (default #ff00ff, magenta)"
     )
+    _add_force(decode)
+    decode.add_argument("--quiet", action="store_true", help="print nothing but errors")
     _add_max_pixels(decode)
     _add_threads(decode)
-    _add_force(decode)
     _add_batch(decode, has_outputs=True)
-    decode.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
-def _add_recode(commands: Any) -> None:
-    recode = commands.add_parser(
+def _add_recode(commands: Parser) -> None:
+    recode = commands.add_command(
         "recode",
-        formatter_class=_Formatter,
-        help=".kmq to .kmq in another coding, without touching a pixel",
+        ".kmq to .kmq in another coding, without touching a pixel",
         description="Change how a .kmq file stores its pixels; they stay what they are.",
-        epilog="Palette and metadata stay, too. Without -o, IN.kmq itself is replaced, once\n"
+        examples=[
+            ("kmq recode photo.kmq --coding context --force", "smaller, in place"),
+            ("kmq recode photo.kmq --coding packed -o fast.kmq", "quick to read"),
+        ],
+        notes="Palette and metadata stay, too. Without -o, IN.kmq itself is replaced, once\n"
         "the new file is complete; that needs --force.",
     )
     recode.add_argument("input", metavar="IN.kmq", help="the file, or -")
@@ -248,36 +261,46 @@ def _add_recode(commands: Any) -> None:
     recode.add_argument("--json", action="store_true", help="print the sizes as JSON")
 
 
-def _add_info(commands: Any) -> None:
-    info = commands.add_parser(
+def _add_info(commands: Parser) -> None:
+    info = commands.add_command(
         "info",
-        formatter_class=_Formatter,
-        help="what is in a .kmq file",
+        "what is in a .kmq file",
         description="Say what is in a .kmq file.",
+        examples=[
+            ("kmq info photo.kmq", "size, palette, coding, metadata"),
+            ("kmq info photo.kmq --json", "also the palette itself"),
+        ],
     )
     info.add_argument("input", metavar="IN.kmq", help="the file, or -")
     info.add_argument("--json", action="store_true", help="print it as JSON")
 
 
-def _add_verify(commands: Any) -> None:
-    verify = commands.add_parser(
+def _add_verify(commands: Parser) -> None:
+    verify = commands.add_command(
         "verify",
-        formatter_class=_Formatter,
-        help="check .kmq files",
+        "check every byte of .kmq files",
         description="Check every byte of .kmq files.",
+        examples=[
+            ("kmq verify *.kmq", "names each; status 1 if any is damaged"),
+            ("kmq verify pictures -r", "all in a folder"),
+        ],
     )
     verify.add_argument("inputs", metavar="IN.kmq", nargs="+", help="the files, URLs, folders, or -")
-    _add_batch(verify, has_outputs=False)
-    _add_threads(verify)
     verify.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    _add_threads(verify)
+    _add_batch(verify, has_outputs=False)
 
 
-def _add_report(commands: Any) -> None:
-    report = commands.add_parser(
+def _add_report(commands: Parser) -> None:
+    report = commands.add_command(
         "report",
-        formatter_class=_Formatter,
-        help="compare a .kmq file with its original",
+        "compare a .kmq file with its original",
         description="Say what a .kmq file saved and how far it is from its original.",
+        examples=[
+            ("kmq report photo.png photo.kmq", "sizes and errors"),
+            ("kmq report photo.png photo.kmq --html page.html", "a page to look at"),
+            ("kmq report photo.png photo.kmq --compare", "PNG, WebP, JPEG XL, ..."),
+        ],
     )
     report.add_argument("original", metavar="ORIGINAL", help="the picture that was encoded, or -")
     report.add_argument("input", metavar="IN.kmq", help="the file, or -")
@@ -295,12 +318,15 @@ def _add_report(commands: Any) -> None:
     _add_force(report)
 
 
-def _add_tune(commands: Any) -> None:
-    tune = commands.add_parser(
+def _add_tune(commands: Parser) -> None:
+    tune = commands.add_command(
         "tune",
-        formatter_class=_Formatter,
-        help="what each number of colours costs and gives",
+        "what each number of colours costs and gives",
         description="Say what 2 to 256 colours cost and give, and where the elbow of the error is.",
+        examples=[
+            ("kmq tune photo.png --quick", "sizes and PSNR"),
+            ("kmq tune photo.png --plot curve.png", "all, and a drawing of it"),
+        ],
     )
     tune.add_argument("input", metavar="INPUT", help=_PICTURE)
     tune.add_argument(
@@ -315,13 +341,16 @@ def _add_tune(commands: Any) -> None:
     _add_force(tune)
 
 
-def _add_palette(commands: Any) -> None:
-    palette = commands.add_parser(
+def _add_palette(commands: Parser) -> None:
+    palette = commands.add_command(
         "palette",
-        formatter_class=_Formatter,
-        help="one palette for several pictures",
+        "one palette for several pictures",
         description="Choose one palette for several pictures, as if they were one.",
-        epilog="Each pixel counts the same. A picture that is to count more may be given more\nthan once.",
+        examples=[
+            ("kmq palette a.png b.png -k 32 -o shared.gpl", "for GIMP and others"),
+            ("kmq palette pictures/*.png -k 16 --json", "also its hash and the error"),
+        ],
+        notes="Each pixel counts the same. A picture that is to count more may be given more\nthan once.",
     )
     palette.add_argument("inputs", metavar="INPUT", nargs="+", help=_PICTURE)
     palette.add_argument(
@@ -346,13 +375,16 @@ def _add_palette(commands: Any) -> None:
     palette.add_argument("--json", action="store_true", help="print palette, hash and error as JSON")
 
 
-def _add_plot(commands: Any) -> None:
-    plot = commands.add_parser(
+def _add_plot(commands: Parser) -> None:
+    plot = commands.add_command(
         "plot",
-        formatter_class=_Formatter,
-        help="draw colours, errors and k-means",
+        "draw colours, errors and k-means",
         description="Draw a picture of a picture (needs kmcodec[report]).",
-        epilog=_PLOTS,
+        examples=[
+            ("kmq plot comparison photo.png photo.kmq", "photo-comparison.png"),
+            ("kmq plot palette photo.png -k 8 -o colours.svg", "what 8 colours would be"),
+        ],
+        notes=_PLOTS,
     )
     plot.add_argument("kind", metavar="KIND", choices=PLOTS, help=", ".join(PLOTS))
     plot.add_argument("original", metavar="ORIGINAL", help=_PICTURE)
@@ -365,13 +397,16 @@ def _add_plot(commands: Any) -> None:
     _add_force(plot)
 
 
-def _add_animate(commands: Any) -> None:
-    animate = commands.add_parser(
+def _add_animate(commands: Parser) -> None:
+    animate = commands.add_command(
         "animate",
-        formatter_class=_Formatter,
-        help="draw the iterations of k-means as an animation",
+        "draw the iterations of k-means as an animation",
         description="Draw the iterations of k-means, in the colour space and in the picture (needs"
         " kmcodec[report]).",
+        examples=[
+            ("kmq animate photo.png -k 8", "photo.gif"),
+            ("kmq animate photo.png --init random --seed 3 -o k-means.webp", "another start"),
+        ],
     )
     animate.add_argument("input", metavar="INPUT", help=_PICTURE)
     animate.add_argument(
@@ -381,6 +416,17 @@ def _add_animate(commands: Any) -> None:
     _add_colors(animate, 16)
     _add_search(animate)
     _add_force(animate)
+
+
+def _add_help(commands: Parser) -> None:
+    topics = commands.add_command(
+        "help",
+        "help, of all or of a command",
+        description="Show the help of kmq, or of a command.",
+        examples=[("kmq help", "what kmq --help shows"), ("kmq help encode", "what kmq encode --help shows")],
+    )
+    # Checked where kmq checks its commands, which says what may be meant.
+    topics.add_argument("topic", metavar="COMMAND", nargs="?", help="default: all of them")
 
 
 def _add_colors(parser: argparse.ArgumentParser, default: int) -> None:
