@@ -45,6 +45,7 @@ ALLOWED = {
         "threads",
     },
     "palettes": {"checks", "container", "errors", "files", "image", "pictures"},
+    "thumbnails": {"container"},
     "report": {
         "checks",
         "container",

@@ -155,7 +155,7 @@ def test_examples_are_right_usage(example: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="no shell here")
-@pytest.mark.parametrize("name", [*MAIN_COMMANDS, "recode"])
+@pytest.mark.parametrize("name", [*MAIN_COMMANDS, "recode", "thumbnail"])
 def test_examples_run(name: str, tmp_path: Path) -> None:
     """The examples of the commands that need no extra run as they stand."""
     environment = {

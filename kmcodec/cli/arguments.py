@@ -69,6 +69,7 @@ def build_parser() -> Parser:
         _add_palette,
         _add_plot,
         _add_animate,
+        _add_thumbnail,
         _add_help,
     ):
         add(parser)
@@ -416,6 +417,28 @@ def _add_animate(commands: Parser) -> None:
     _add_colors(animate, 16)
     _add_search(animate)
     _add_force(animate)
+
+
+def _add_thumbnail(commands: Parser) -> None:
+    thumbnail = commands.add_command(
+        "thumbnail",
+        ".kmq to a small PNG, for file managers",
+        description="Write a small PNG of a .kmq file, which file managers ask for. An existing OUT is"
+        " replaced; its name needs no suffix. Nothing is enlarged.",
+        examples=[
+            ("kmq thumbnail photo.kmq photo-small.png", "256 pixels at most"),
+            ("kmq thumbnail photo.kmq - --size 128 > small.png", "to standard output"),
+        ],
+    )
+    thumbnail.add_argument("input", metavar="IN.kmq", help="the file, or -")
+    thumbnail.add_argument("output", metavar="OUT", help="the PNG, or -")
+    thumbnail.add_argument(
+        "--size",
+        type=_integer(1, 4096),
+        default=256,
+        metavar="N",
+        help="width and height are at most this many pixels (default 256)",
+    )
 
 
 def _add_help(commands: Parser) -> None:
