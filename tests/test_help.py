@@ -6,16 +6,18 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from support import photo, run, succeed
+from support import ROOT, photo, run, succeed
 from test_architecture import run_python
 
 import kmcodec
 from kmcodec.cli.arguments import MAIN_COMMANDS, build_parser
+from kmcodec.cli.manpage import make_man_page
 
 COMMANDS = build_parser().commands
 EXAMPLES = [example for command in COMMANDS.values() for example, _ in command.examples]
@@ -105,6 +107,10 @@ def test_ways_to_help(tmp_path: Path) -> None:
             "info a.kmq b.kmq",
             "kmq info: one argument too many: 'b.kmq'; usage: kmq info IN.kmq [OPTION...]",
         ),
+        (
+            "desktop instal",
+            "kmq desktop: ACTION must be install or uninstall, found 'instal'; did you mean install?",
+        ),
     ],
 )
 def test_errors_suggest(line: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,6 +145,7 @@ def test_help_and_errors_are_light() -> None:
         "import sys; from kmcodec.cli import main\n"
         "main(['--help']); main(['encode', '--help']); print('difflib' in sys.modules)\n"
         "main(['encod']); main(['encode', '--colours']); main(['encode', 'x', '-k', '0'])\n"
+        "main(['completion', 'bash'])\n"
         "print(sorted({'numpy', 'PIL', 'bitarray'} & {*sys.modules}))"
     )
     output = run_python(code).splitlines()
@@ -181,3 +188,27 @@ def test_examples_run(name: str, tmp_path: Path) -> None:
             ["sh", "-e", "-c", example], cwd=folder, env=environment, capture_output=True, check=False
         )
         assert (0, b"") == (result.returncode, result.stderr), example
+
+
+def test_man_page_is_the_help() -> None:
+    """The man page is what python -m kmcodec.cli.manpage makes of the help."""
+    assert make_man_page() == (ROOT / "kmcodec" / "desktop" / "kmq.1").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["man --warnings -l", "mandoc -Tlint -Wstyle"])
+def test_man_page_is_clean(command: str, tmp_path: Path) -> None:
+    """Neither groff nor mandoc finds anything to say of it."""
+    program = command.split()[0]
+    if shutil.which(program) is None or sys.platform == "darwin":
+        pytest.skip(f"{program} is not installed, or another one")
+    (tmp_path / "kmq.1").write_text(make_man_page())
+    result = subprocess.run(
+        [*command.split(), "kmq.1"],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANPAGER": "cat"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (0, "") == (result.returncode, result.stderr)
+    assert "mandoc:" not in result.stdout

@@ -20,6 +20,9 @@ CODINGS = ("packed", "context")
 PLOTS = ("comparison", "palette", "rgb", "oklab", "elbow", "convergence")
 AXES = ("rgb", "oklab")
 
+SHELLS = ("bash", "zsh", "fish")
+ACTIONS = ("install", "uninstall")
+
 _PICTURE = "any picture that Pillow opens, an array as .npy, a .kmq file, or -"
 
 _PLOTS = """\
@@ -36,7 +39,7 @@ MAIN_COMMANDS = ("encode", "decode", "info", "verify", "report")
 
 _NOTES = """\
 A dash as file stands for standard input or output. "kmq COMMAND --help" tells
-what a command can do, "kmq --version" prints the version.
+what a command can do, "man kmq" all of it; "kmq --version" the version.
 """
 
 
@@ -70,6 +73,8 @@ def build_parser() -> Parser:
         _add_plot,
         _add_animate,
         _add_thumbnail,
+        _add_completion,
+        _add_desktop,
         _add_help,
     ):
         add(parser)
@@ -438,6 +443,41 @@ def _add_thumbnail(commands: Parser) -> None:
         default=256,
         metavar="N",
         help="width and height are at most this many pixels (default 256)",
+    )
+
+
+def _add_completion(commands: Parser) -> None:
+    completion = commands.add_command(
+        "completion",
+        "completion of kmq for a shell",
+        description="Print a script that completes commands, options, values and file names in a shell.",
+        examples=[
+            ("kmq completion bash > kmq.bash", "then: source kmq.bash"),
+            ("kmq completion zsh > _kmq", "into a folder of $fpath"),
+            ("kmq completion fish > kmq.fish", "then: source kmq.fish"),
+        ],
+    )
+    completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
+
+
+def _add_desktop(commands: Parser) -> None:
+    desktop = commands.add_command(
+        "desktop",
+        "make .kmq known to the desktop and the shell",
+        description="Install what makes .kmq files known to a freedesktop system: media type, thumbnails,"
+        " completion for bash, zsh and fish, the man page, magic for file(1); or remove it. Each file is"
+        " named.",
+        examples=[
+            ("kmq desktop install", "for this user"),
+            ("kmq desktop install --prefix /usr/local", "for all"),
+            ("kmq desktop uninstall", "as it was"),
+        ],
+    )
+    desktop.add_argument("action", metavar="ACTION", choices=ACTIONS, help="install or uninstall")
+    desktop.add_argument(
+        "--prefix",
+        metavar="DIR",
+        help="below DIR/share (default: $XDG_DATA_HOME, or ~/.local/share)",
     )
 
 
