@@ -28,6 +28,8 @@ _RECIPE = b"rcpe"
 _DENSITY_FIELDS = struct.Struct("<IIB")
 _U32_MAX = 2**32 - 1
 
+METRES_PER_INCH = 0.0254
+
 # The part of an ICC profile that is always there, and where it says what kind of colours it is for.
 _PROFILE_HEADER_BYTES = 128
 _PROFILE_SPACE = slice(16, 20)
@@ -74,6 +76,11 @@ class Density(NamedTuple):
     x: int
     y: int
     is_per_metre: bool = True
+
+    @property
+    def dpi(self) -> tuple[float, float] | None:
+        """Pixels per inch, across and down; None if the unit is unknown."""
+        return (self.x * METRES_PER_INCH, self.y * METRES_PER_INCH) if self.is_per_metre else None
 
 
 @dataclass(frozen=True)

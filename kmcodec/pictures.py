@@ -27,6 +27,7 @@ from PIL import Image, UnidentifiedImageError
 from kmcodec.errors import LimitExceededError, PictureError
 from kmcodec.image import IndexedImage
 from kmcodec.metadata import (
+    METRES_PER_INCH,
     Density,
     Metadata,
     Text,
@@ -392,8 +393,7 @@ _EXIF_MARK = b"Exif\0\0"
 _DESCRIPTIVE_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 _DESCRIPTIVE_IFDS = (0x8769, 0x8825)
 
-_METRES_PER_INCH = 0.0254
-_UNITS_PER_METRE = {1: 1 / _METRES_PER_INCH, 2: 100.0}
+_UNITS_PER_METRE = {1: 1 / METRES_PER_INCH, 2: 100.0}
 
 
 def collect_metadata(
@@ -498,7 +498,7 @@ def _to_text(value: str | bytes) -> str:
 
 def _read_density(image: Image.Image, given: Mapping[str, Any]) -> Density | None:
     """Return the density that was given, or that the file itself has; what EXIF says stays there."""
-    info, per_metre = image.info, 1 / _METRES_PER_INCH
+    info, per_metre = image.info, 1 / METRES_PER_INCH
     density, is_per_metre = info.get("dpi"), True
     if "dpi" in given:
         density = given["dpi"]
@@ -725,7 +725,7 @@ def to_save_arguments(metadata: Metadata) -> dict[str, Any]:
     if metadata.exif is not None:
         arguments["exif"] = _EXIF_MARK + reset_orientation(metadata.exif)
     if metadata.density is not None and metadata.density.is_per_metre:
-        arguments["dpi"] = tuple(value * _METRES_PER_INCH for value in metadata.density[:2])
+        arguments["dpi"] = metadata.density.dpi
     for text in metadata.texts:
         if text.keyword == "Comment":
             arguments["comment"] = text.text.encode()

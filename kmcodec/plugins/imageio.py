@@ -22,8 +22,6 @@ from kmcodec.container.layout import SIGNATURE
 from kmcodec.container.parts import DEFAULT_MAX_PIXELS, check_limit
 from kmcodec.container.reader import KmqReader
 
-_METRES_PER_INCH = 0.0254
-
 
 class KmqPlugin(PluginV3):  # type: ignore[misc]  # imageio has its types, but need not be there
     """Read and write .kmq files for imageio, under the name "kmq".
@@ -200,7 +198,7 @@ class KmqPlugin(PluginV3):  # type: ignore[misc]  # imageio has its types, but n
             "recipe": stored.recipe,
         }
         if density and density.is_per_metre:
-            found["dpi"] = (density.x * _METRES_PER_INCH, density.y * _METRES_PER_INCH)
+            found["dpi"] = density.dpi
         elif density:
             found["aspect"] = (density.x, density.y)
         if not exclude_applied:
