@@ -16,7 +16,7 @@ from kmcodec.container.parts import DEFAULT_MAX_PIXELS
 from kmcodec.container.reader import KmqReader
 from kmcodec.container.writer import check_coding, write_image
 from kmcodec.files import write_atomically
-from kmcodec.lossy import check_lossy, encode_lossy
+from kmcodec.lossy import check_lossy, encode_lossy, is_lossy
 from kmcodec.metadata import Metadata
 from kmcodec.quantize.quantizer import quantize
 from kmcodec.recipe import build_recipe, describe_source
@@ -94,7 +94,7 @@ def encode(
         asked = build_recipe(n_colors, options, max_bytes=max_bytes, lossy=lossy)
         metadata = replace(metadata, recipe=asked | describe_source(pixels))
     sections = metadata.to_sections()
-    if lossy is not None or (max_bytes is not None and coding == "context"):
+    if is_lossy(coding, lossy, max_bytes):
         return encode_lossy(
             pixels,
             n_colors,

@@ -83,6 +83,11 @@ def check_lossy(lossy: Any, coding: str, max_bytes: Any) -> float | None:
     return worth
 
 
+def is_lossy(coding: str, lossy: float | None, max_bytes: int | None) -> bool:
+    """Return whether other colours than the nearest may be taken."""
+    return lossy is not None or (max_bytes is not None and coding == "context")
+
+
 def encode_lossy(
     pixels: NDArray[np.uint8],
     n_colors: int | Literal["auto"],

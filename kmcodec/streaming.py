@@ -19,7 +19,7 @@ from kmcodec.budget import fit_colors
 from kmcodec.checks import check_integer
 from kmcodec.container.layout import Header
 from kmcodec.container.writer import KmqWriter, check_coding
-from kmcodec.lossy import check_lossy
+from kmcodec.lossy import check_lossy, is_lossy
 from kmcodec.metadata import Metadata
 from kmcodec.quantize.choose import check_needs_no_pixels, choose_palette_for_goal
 from kmcodec.quantize.histogram import ColorCounter, ColorTable
@@ -105,7 +105,7 @@ def write_rows(
     check_needs_no_pixels(request)
     check_coding(coding)
     check_lossy(lossy, coding, max_bytes)
-    if lossy is not None or (max_bytes is not None and coding == "context"):
+    if is_lossy(coding, lossy, max_bytes):
         raise ValueError("lossy, and max_bytes with context coding, need the picture in memory")
     # All that can be wrong is found before the work begins.
     metadata = metadata or Metadata()

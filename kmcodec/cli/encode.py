@@ -17,6 +17,7 @@ from kmcodec.container.reader import KmqReader
 from kmcodec.errors import KmqError
 from kmcodec.image import MAX_COLORS
 from kmcodec.kernels import COMPILED
+from kmcodec.lossy import is_lossy
 from kmcodec.metadata import Metadata
 from kmcodec.palettes.files import read_palette
 from kmcodec.pictures import Picture, read_metadata
@@ -124,8 +125,7 @@ def _needs_pixels(options: argparse.Namespace) -> bool:
     return (
         options.target_ssim is not None
         or (options.target_psnr is not None and options.dither != "none")
-        or options.lossy is not None
-        or (options.max_bytes is not None and options.coding == "context")
+        or is_lossy(options.coding, options.lossy, options.max_bytes)
     )
 
 
