@@ -17,7 +17,7 @@ from kmcodec.container.reader import KmqReader
 from kmcodec.container.writer import check_coding, write_image
 from kmcodec.files import write_atomically
 from kmcodec.lossy import check_lossy, encode_lossy, is_lossy
-from kmcodec.metadata import Metadata
+from kmcodec.metadata import Metadata, check_metadata
 from kmcodec.quantize.quantizer import quantize
 from kmcodec.recipe import build_recipe, describe_source
 from kmcodec.streaming import Rows, is_on_disk, write_rows
@@ -89,7 +89,7 @@ def encode(
     pixels = check_pixels(rgb)
     check_coding(coding)
     lossy = check_lossy(lossy, coding, max_bytes)
-    metadata = metadata or Metadata()
+    metadata = check_metadata(metadata)
     if recipe:
         asked = build_recipe(n_colors, options, max_bytes=max_bytes, lossy=lossy)
         metadata = replace(metadata, recipe=asked | describe_source(pixels))

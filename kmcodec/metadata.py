@@ -158,6 +158,15 @@ class Metadata:
         return tuple(sections)
 
 
+def check_metadata(metadata: Any) -> Metadata:
+    """Return metadata, or what has none in place of None; raise TypeError for anything else."""
+    if metadata is None:
+        return Metadata()
+    if not isinstance(metadata, Metadata):
+        raise TypeError(f"metadata must be kmcodec.Metadata, not {type(metadata).__name__}")
+    return metadata
+
+
 def describe_section(section: Section) -> dict[str, Any]:
     """Return what a section says, ready for JSON; nothing for payloads that are carried, or malformed."""
     if section.type == _TEXT and (text := parse_text(section.payload)) is not None:

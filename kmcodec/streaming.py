@@ -20,7 +20,7 @@ from kmcodec.checks import check_integer
 from kmcodec.container.layout import Header
 from kmcodec.container.writer import KmqWriter, check_coding
 from kmcodec.lossy import check_lossy, is_lossy
-from kmcodec.metadata import Metadata
+from kmcodec.metadata import Metadata, check_metadata
 from kmcodec.quantize.choose import check_needs_no_pixels, choose_palette_for_goal
 from kmcodec.quantize.histogram import ColorCounter, ColorTable
 from kmcodec.quantize.options import check_options
@@ -108,7 +108,7 @@ def write_rows(
     if is_lossy(coding, lossy, max_bytes):
         raise ValueError("lossy, and max_bytes with context coding, need the picture in memory")
     # All that can be wrong is found before the work begins.
-    metadata = metadata or Metadata()
+    metadata = check_metadata(metadata)
     metadata.to_sections()
     if strip_rows is not None:
         check_integer("strip_rows", strip_rows, 1)

@@ -131,6 +131,20 @@ def test_what_cannot_be_stored_is_refused(metadata: Metadata) -> None:
         kmcodec.encode(photo(), 2, metadata=metadata)
 
 
+@pytest.mark.parametrize("metadata", [{}, {"Title": "x"}, 5, b"<x/>"])
+def test_metadata_of_another_type_are_refused(metadata: Any, tmp_path: Path) -> None:
+    """Metadata are kmcodec.Metadata, or none; the message says so, also for what is read in blocks."""
+    np.save(tmp_path / "a.npy", photo())
+    for call in (
+        lambda: kmcodec.encode(photo(), metadata=metadata),
+        lambda: kmcodec.write(
+            tmp_path / "a.kmq", np.load(tmp_path / "a.npy", mmap_mode="r"), metadata=metadata
+        ),
+    ):
+        with pytest.raises(TypeError, match=r"metadata must be kmcodec\.Metadata, not"):
+            call()
+
+
 class TestOrientation:
     """The orientation is reset, and nothing else is touched."""
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from kmcodec.checks import check_number
 from kmcodec.container import layout
 from kmcodec.container.source import Source
 from kmcodec.errors import KmqFormatError, LimitExceededError, PayloadError
@@ -45,9 +46,12 @@ def check_limit(header: layout.Header, max_pixels: int | None, *, file_bytes: in
     Raises
     ------
     LimitExceededError
+    TypeError
+        If max_pixels is not a number.
     """
     if max_pixels is None:
         return
+    check_number("max_pixels", max_pixels)
     pixels = header.width * header.height
     size = f"the picture has {header.width} x {header.height} = {pixels} pixels"
     if pixels > max_pixels:

@@ -181,7 +181,8 @@ def _check_goal(
         check_target("target_ssim", target_ssim, 1),
     )
     if isinstance(n_colors, str):
-        check_choice("n_colors", n_colors, ("auto",))
+        if n_colors != "auto":
+            raise ValueError(f"n_colors must be an int or 'auto', found {n_colors!r}")
         if has_palette:
             raise ValueError("n_colors='auto' chooses colours, and palette gives them all")
         return goal
