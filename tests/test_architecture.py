@@ -58,6 +58,7 @@ ALLOWED = {
         "threads",
     },
     "plugins": {
+        "checks",
         "codec",
         "container",
         "errors",

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
-from support import indexed_images, photo, pictures, run, set_bits, tiny
+from support import SAMPLES, indexed_images, photo, pictures, run, set_bits, tiny
 
 import kmcodec
 from kmcodec.container.layout import Header, crc_bytes
@@ -42,7 +42,7 @@ def _registered() -> Iterator[None]:
     kmcodec.register()
     yield
     Image.ID.remove("KMQ")
-    for registry in (Image.OPEN, Image.SAVE, Image.MIME):
+    for registry in (Image.OPEN, Image.SAVE, Image.SAVE_ALL, Image.MIME):
         del registry["KMQ"]
     del Image.EXTENSION[".kmq"]
 
@@ -111,8 +111,7 @@ class TestRegistration:
         assert before == Image.ID
         assert "KMQ" == Image.registered_extensions()[".kmq"]
         assert "image/x-kmq" == Image.MIME["KMQ"]
-        assert {"KMQ"} <= set(Image.OPEN) & set(Image.SAVE)
-        assert "KMQ" not in Image.SAVE_ALL
+        assert {"KMQ"} <= set(Image.OPEN) & set(Image.SAVE) & set(Image.SAVE_ALL)
 
     def test_the_import_is_enough(self, tmp_path: Path) -> None:
         """Importing the module registers it."""
@@ -486,9 +485,41 @@ class TestSaving:
                 saved(Image.new(mode, (0, 3)))
 
     def test_no_animations(self) -> None:
-        """There is no save_all, as for other formats of one frame."""
-        with pytest.raises(KeyError):
-            saved(Image.new("RGB", (1, 1)), save_all=True)
+        """Programs may ask for all frames, as long as there is one; a failure spoils no later save."""
+        image = Image.new("RGB", (1, 1))
+        expected = saved(image)
+        assert expected == saved(image, save_all=True) == saved(image, save_all=True, append_images=[])
+        with pytest.raises(ValueError, match="one picture, found 3"):
+            saved(image, save_all=True, append_images=[image, image])
+        assert expected == saved(image)
+        with (
+            Image.open(SAMPLES / "readme" / "chelsea-8.gif") as frames,
+            pytest.raises(ValueError, match=f"one picture, found {getattr(frames, 'n_frames', 0)}"),
+        ):
+            saved(frames, save_all=True)
+
+    @pytest.mark.parametrize("mode", ["RGB", "P"])
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"icc_profile": 5}, TypeError, "icc_profile must be bytes, not int"),
+            ({"icc_profile": "sRGB"}, TypeError, "icc_profile must be bytes, not str"),
+            ({"exif": {274: 1}}, TypeError, "exif must be bytes, not dict"),
+            ({"xmp": 5}, TypeError, "xmp must be bytes, not int"),
+            ({"dpi": "a"}, ValueError, "dpi must be two positive numbers, found 'a'"),
+            ({"metadata": {"Title": "x"}}, TypeError, "metadata must be kmcodec.Metadata, not dict"),
+            ({"metadata": {}}, TypeError, "metadata must be kmcodec.Metadata, not dict"),
+            ({"n_colors": "16"}, ValueError, "n_colors must be an int or 'auto', found '16'"),
+            ({"n_colors": True}, TypeError, "n_colors must be an int, not bool"),
+            ({"n_colors": 65537}, ValueError, "n_colors must be in 1..65536, found 65537"),
+        ],
+    )
+    def test_wrong_options(
+        self, mode: str, options: dict[str, Any], error: type[Exception], message: str
+    ) -> None:
+        """What is wrong with an option is said in its words, whatever the mode."""
+        with pytest.raises(error, match=message):
+            saved(Image.new(mode, (2, 2)), **options)
 
 
 class TestModes:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImagePalette
 from PIL.PngImagePlugin import iTXt
 
+from kmcodec.checks import check_integer
 from kmcodec.container import parts
 from kmcodec.container.layout import SIGNATURE, Header
 from kmcodec.container.reader import KmqReader
@@ -25,8 +26,8 @@ from kmcodec.container.salvage import Salvager
 from kmcodec.container.source import Source
 from kmcodec.container.writer import write_image
 from kmcodec.errors import KmqError, KmqFormatError, PictureError
-from kmcodec.image import IndexedImage, Section, drop_opaque_alpha
-from kmcodec.metadata import Metadata
+from kmcodec.image import MAX_COLORS, IndexedImage, Section, drop_opaque_alpha
+from kmcodec.metadata import Metadata, check_metadata
 from kmcodec.pictures import (
     SPECIAL_KEYWORDS,
     collect_metadata,
@@ -184,9 +185,11 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     if 0 in image.size:
         raise ValueError("cannot write empty image as KMQ")
     options = {name: value for name, value in image.encoderinfo.items() if name not in _IGNORED_OPTIONS}
-    given = {name: _to_bytes(options.pop(name)) for name in _INFO_OPTIONS if name in options}
+    given = {name: _to_given(name, options.pop(name)) for name in _INFO_OPTIONS if name in options}
     metadata = options.pop("metadata", None)
-    if metadata is None:
+    if metadata is not None:
+        check_metadata(metadata)
+    else:
         metadata, notes = collect_metadata(image, given)
         for note in notes:
             warnings.warn(f"saving as KMQ: {note}", stacklevel=3)
@@ -207,10 +210,27 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     file.write(data)
 
 
-def _to_bytes(value: Any) -> Any:
+def _save_all(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    """Write the one picture of an Image for programs that pass save_all=True whatever the format."""
+    others = list(image.encoderinfo.pop("append_images", None) or ())
+    frames = getattr(image, "n_frames", 1) + len(others)
+    if frames != 1:
+        raise ValueError(f"a .kmq file holds one picture, found {frames}")
+    _save(image, file, filename)
+
+
+def _to_given(name: str, value: Any) -> Any:
+    """Return what an option of _INFO_OPTIONS stands for: bytes, but for dpi; empty for none."""
     if isinstance(value, Image.Exif):
-        return value.tobytes() if len(value) else b""
-    return value.encode() if isinstance(value, str) else value
+        value = value.tobytes() if len(value) else b""
+    elif isinstance(value, str) and name == "xmp":
+        value = value.encode()
+    # As Pillow's other formats do, whatever is empty is taken for none.
+    if name == "dpi" or not value:
+        return value
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
+    return bytes(value)
 
 
 def _encode_palette(
@@ -224,7 +244,7 @@ def _encode_palette(
     image = transpose_upright(image)
     indices = np.asarray(image)
     palette = drop_opaque_alpha(list_palette(image, int(indices.max()) + 1))
-    if not isinstance(n_colors, (int, np.integer)) or n_colors < len(palette):
+    if isinstance(n_colors, str) or check_integer("n_colors", n_colors, 1, MAX_COLORS) < len(palette):
         return None
     indexed = IndexedImage(palette, indices)
     if recipe:
@@ -257,6 +277,7 @@ def register() -> None:
     """
     Image.register_open(KmqImageFile.format, KmqImageFile, _accept)
     Image.register_save(KmqImageFile.format, _save)
+    Image.register_save_all(KmqImageFile.format, _save_all)
     Image.register_extension(KmqImageFile.format, ".kmq")
     Image.register_mime(KmqImageFile.format, "image/x-kmq")
 
