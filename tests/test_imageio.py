@@ -69,6 +69,9 @@ def test_region(path: Path) -> None:
     np.testing.assert_array_equal(RESTORED[3:9, 2:7], iio.imread(path, region=(2, 3, 5, 6)))
     with pytest.raises(ValueError, match="region"):
         iio.imread(path, region=(60, 0, 5, 1))
+    for region in ((0, 0, 5), (0, 0, 5, 5, 5), "abcd", 5):
+        with pytest.raises(ValueError, match="region must be x, y, width and height, found"):
+            iio.imread(path, region=region)
 
 
 def test_limit(path: Path) -> None:
@@ -77,6 +80,8 @@ def test_limit(path: Path) -> None:
     np.testing.assert_array_equal(RESTORED, iio.imread(path, max_pixels=n_pixels))
     with pytest.raises(kmcodec.LimitExceededError):
         iio.imread(path, max_pixels=n_pixels - 1)
+    with pytest.raises(TypeError, match="max_pixels must be a number, not str"):
+        iio.imread(path, max_pixels="all")
     # Of one colour, which counts eightfold, and beyond the default limit.
     large = kmcodec.encode(np.zeros((2**13, 2**13, 3), np.uint8), 1, effort="fast")
     assert (2**13, 2**13, 3) == iio.improps(large).shape

@@ -168,6 +168,14 @@ def test_wrong_chunks(codec: Any, chunk: Any, error: type[Exception]) -> None:
         codec.encode(chunk)
 
 
+def test_wrong_chunks_are_told_as_they_are() -> None:
+    """The message about a chunk that is no picture has its own shape, or its order."""
+    with pytest.raises(ValueError, match=r"\(\.\.\., height, width, 3 or 4\), found \(4, 5\)"):
+        Kmq(4).encode(np.zeros((4, 5), np.uint8))
+    with pytest.raises(ValueError, match="found Fortran order"):
+        Kmq(4).encode(np.zeros((4, 4, 3), np.uint8, order="F"))
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -187,6 +195,14 @@ def test_wrong_configurations(config: dict[str, Any]) -> None:
     """A configuration that no chunk could be written with, or that JSON does not hold, is refused at once."""
     with pytest.raises((TypeError, ValueError)):
         Kmq(**config)
+
+
+def test_options_of_pictures_need_colors() -> None:
+    """Without n_colors, chunks are label maps, and options of pictures are refused for that reason."""
+    with pytest.raises(TypeError, match="no option 'effort'; those of pictures go with n_colors"):
+        Kmq(effort="fast")
+    with pytest.raises(TypeError, match=r"metadata must be kmcodec\.Metadata, not dict"):
+        Kmq(4, metadata={"Title": "x"})
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,11 @@ class KmqPlugin(PluginV3):  # type: ignore[misc]  # imageio has its types, but n
         LimitExceededError
             If the picture has too many pixels.
         ValueError
-            If index is another one, or the region does not lie in the picture.
+            If index is another one, or region is none that lies in the picture.
         """
         is_batch = _check_index(index)
+        if region is not None and np.shape(region) != (4,):
+            raise ValueError(f"region must be x, y, width and height, found {region!r}")
         check_limit(self._reader.header, max_pixels)
         pixels = self._reader.pixels() if region is None else self._reader.region(*region)
         return pixels[np.newaxis] if is_batch else pixels

@@ -21,6 +21,9 @@ from kmcodec.container.writer import write_image
 from kmcodec.errors import LimitExceededError
 from kmcodec.image import MAX_COLORS, IndexedImage, to_indices
 
+# Of write_image, and such as JSON can hold.
+_LABEL_OPTIONS = {"strip_rows", "threads"}
+
 
 class Kmq(Codec):  # type: ignore[misc]  # numcodecs has no types
     """Code chunks of label maps without loss, or chunks of pictures in few colours.
@@ -59,6 +62,8 @@ class Kmq(Codec):  # type: ignore[misc]  # numcodecs has no types
         coding: Literal["context", "packed"] = "context",
         **options: Any,
     ) -> None:
+        if n_colors is None and (unknown := sorted(options.keys() - _LABEL_OPTIONS)):
+            raise TypeError(f"label maps have no option {unknown[0]!r}; those of pictures go with n_colors")
         config = {"n_colors": n_colors, "coding": coding, **options}
         # As it will be when it has been stored: tuples become lists.
         self._config: dict[str, Any] = json.loads(json.dumps(config, allow_nan=False))
@@ -157,8 +162,10 @@ class Kmq(Codec):  # type: ignore[misc]  # numcodecs has no types
         return write_image(image, **options)
 
     def _encode_picture(self, chunk: NDArray[Any]) -> bytes:
-        if chunk.ndim < 2 or not chunk.flags.c_contiguous:
-            raise ValueError(f"pictures must have shape (..., 3 or 4) and C order, found {chunk.shape!r}")
+        if chunk.ndim < 2 or chunk.shape[-1] not in (3, 4):
+            raise ValueError(f"pictures must have shape (..., height, width, 3 or 4), found {chunk.shape!r}")
+        if not chunk.flags.c_contiguous:
+            raise ValueError("pictures must be in C order, found Fortran order")
         pixels = chunk.reshape(-1, *chunk.shape[-2:])
         data = encode(pixels, **self._config)
         reader = KmqReader(data, max_pixels=None)
