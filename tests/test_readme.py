@@ -134,6 +134,10 @@ def test_report(tmp_path: Path) -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    """Every file that the README names is there."""
+    """Every file and every section that the README names is there."""
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+    headings = re.findall(r"^#+ (.*)", README, re.MULTILINE)
+    # As GitHub makes them.
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors
