@@ -240,6 +240,22 @@ def test_context(path: Path) -> None:
         assert 16 == file.metadata()["n_colors"]
 
 
+def test_reading_what_is_written(path: Path) -> None:
+    """What is open for writing is not read, nor emptied by the attempt; and the other way round."""
+    for ask in ("read", "properties", "metadata"):
+        with (
+            iio.imopen(path, "w") as file,
+            pytest.raises(io.UnsupportedOperation, match="for writing, not for reading"),
+        ):
+            getattr(file, ask)()
+    with (
+        iio.imopen(path, "r") as file,
+        pytest.raises(io.UnsupportedOperation, match="for reading, not for writing"),
+    ):
+        file.write(PIXELS)
+    assert FILE == path.read_bytes()
+
+
 def test_version_2(path: Path, tmp_path: Path) -> None:
     """The functions of imageio's second version work as well."""
     v2 = pytest.importorskip("imageio.v2")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from io import UnsupportedOperation
 from types import EllipsisType
 from typing import Any
 
@@ -50,6 +51,9 @@ class KmqPlugin(PluginV3):  # type: ignore[misc]  # imageio has its types, but n
 
     @functools.cached_property
     def _reader(self) -> KmqReader:
+        if self.request.mode.io_mode == IOMode.write:
+            # Opening the file would empty it.
+            raise UnsupportedOperation("the file is open for writing, not for reading")
         # Made late: damage that is found in a with-block of imageio leaves no file open. Whose limit counts
         # is said by read.
         return KmqReader(self.request.get_file(), max_pixels=None)
@@ -85,7 +89,7 @@ class KmqPlugin(PluginV3):  # type: ignore[misc]  # imageio has its types, but n
         LimitExceededError
             If the picture has too many pixels.
         ValueError
-            If index is another one, or region is none that lies in the picture.
+            If index is another one, region is none that lies in the picture, or the file is open for writing.
         """
         is_batch = _check_index(index)
         if region is not None and np.shape(region) != (4,):
@@ -122,6 +126,8 @@ class KmqPlugin(PluginV3):  # type: ignore[misc]  # imageio has its types, but n
         TargetError, MissingExtraError, TypeError, ValueError
             As for kmcodec.encode; ValueError also if there is more than one picture.
         """
+        if self.request.mode.io_mode != IOMode.write:
+            raise UnsupportedOperation("the file is open for reading, not for writing")
         if is_batch is None:
             is_batch = isinstance(ndimage, list) or np.ndim(ndimage) == 4
         images = list(ndimage) if is_batch else [ndimage]  # type: ignore[arg-type]
