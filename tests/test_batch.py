@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -104,10 +105,18 @@ def test_second_run(folder: Path) -> None:
         (["-k", "16", "--coding", "context"], "encoded"),
         (["-k", "16", "--strip-rows", "7"], "encoded"),
         (["-k", "16", "--recipe"], "encoded"),
+        (["-k", "16", "--max-bytes", "100000"], "up to date"),
+        (["-k", "16", "--max-bytes", "900"], "encoded"),
+        (["-k", "16", "--strip-metadata"], "encoded"),
     ],
 )
 def test_other_options(folder: Path, words: list[str], expected: str) -> None:
-    """A file with another number of colours, or coding, than is asked for is not up to date."""
+    """A file with another number of colours, or coding, than is asked for is not up to date.
+
+    Nor is one that is larger, or has metadata though there is to be none.
+    """
+    for name in ("a", "b"):
+        Image.fromarray(photo(seed=SEEDS[name])).save(folder / "pictures" / f"{name}.png", dpi=(72, 72))
     succeed(folder, "encode", "pictures", "--out-dir", "out", "-k", "16")
     told = succeed(folder, "encode", "pictures", "--out-dir", "out", *words).decode()
     assert f"0 files encoded; 2 {expected}\n" == told or told.startswith(f"2 files {expected}: ")
@@ -223,6 +232,61 @@ def test_one_output_for_two_inputs(folder: Path) -> None:
     assert kmcodec.encode(photo(seed=1)) == (folder / "out" / "a.kmq").read_bytes()
 
 
+def test_one_input_by_several_names(folder: Path) -> None:
+    """A picture that is named in several ways, also through a link to a folder, is encoded once."""
+    (folder / "link").symlink_to("pictures")
+    words = ("encode", "pictures/a.png", "./pictures/a.png", "link/a.png", str(folder / "pictures" / "a.png"))
+    for more in ([], ["--out-dir", "out"]):
+        assert succeed(folder, *words, *more).startswith(b"1 file encoded: ")
+
+
+@pytest.mark.parametrize("words", [["b.png", "a.kmq"], ["b.png", "--palette", "a.kmq"]])
+def test_inputs_stay(folder: Path, words: list[str]) -> None:
+    """No output replaces another input, or the palette, not even with --force."""
+    pictures = folder / "pictures"
+    succeed(pictures, "encode", "a.png")
+    before = (pictures / "a.kmq").read_bytes()
+    ended = run(pictures, "encode", "a.png", *words, "--force")
+    assert 1 == ended.returncode
+    assert b"kmq: a.png: its output is the input a.kmq" in ended.stderr.splitlines()
+    assert before == (pictures / "a.kmq").read_bytes()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file systems of POSIX")
+def test_folders_hold_anything(folder: Path) -> None:
+    """A pipe, and a link that leads nowhere or to itself, fail, and nothing waits for them; folders pass."""
+    pictures = folder / "pictures"
+    os.mkfifo(pictures / "pipe.png")
+    (pictures / "loop.png").symlink_to("loop.png")
+    (pictures / "nowhere.png").symlink_to("nothing.png")
+    (pictures / "folder.png").mkdir()
+    (pictures / "linked.png").symlink_to("more")
+    ended = run(folder, "encode", "pictures", "--out-dir", "out")
+    assert 1 == ended.returncode
+    expected = [
+        "kmq: pictures/pipe.png: is no regular file",
+        "kmq: pictures/loop.png: Too many levels of symbolic links",
+        "kmq: pictures/nowhere.png: No such file or directory",
+    ]
+    assert expected == ended.stderr.decode().splitlines()
+    assert ["a.kmq", "b.kmq"] == names(folder / "out")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file systems of POSIX")
+def test_deep_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders in each other, more than a thousand of them, are walked; what cannot be made is one line."""
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1500):
+        os.mkdir("a")
+        os.chdir("a")
+    Path("x.png").touch()
+    message = f"{os.path.join('out', *1500 * 'a')}: lies too deep in folders"
+    ended = run(tmp_path, "encode", "a", "--recursive", "--out-dir", "out/a")
+    assert (1, f"kmq: {message}\n") == (ended.returncode, ended.stderr.decode())
+    # Too deep for what pytest removes folders with.
+    subprocess.run(["rm", "-r", "a"], cwd=tmp_path, check=True)
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -312,6 +376,55 @@ def test_crew(is_copied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         results = dict(crew.work_through(tasks, lambda *share: shares.append(share)))
     assert {0: 6, 1: None, 2: 10, 3: None, 4: 14} == results
     assert set(shares) <= {(number, 0.5) for number in range(5)}
+
+
+def test_crew_that_is_killed() -> None:
+    """A process that dies before it is given its next task costs this one, and no other."""
+    with Crew(double, 2) as crew:
+        works = crew.work_through([1, 2, 3, 5, 6, 7], lambda *share: None)
+        results = dict([next(works)])
+        # One of them waits now for the next task.
+        for process in multiprocessing.active_children():
+            process.kill()
+            process.join()
+        results |= works
+    assert 6 == len(results)
+    assert [14, 12] == [results[5], results[4]]
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_crew_that_cannot_be_hired(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system allows no more processes, those that there are do the work, or else this one."""
+    start = multiprocessing.process.BaseProcess.start
+
+    def start_some(self: Any) -> None:
+        if len(multiprocessing.active_children()) >= most:
+            raise BlockingIOError("no more")
+        start(self)
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", start_some)
+    with Crew(double, 3) as crew:
+        results = dict(crew.work_through([1, 2, 3, 4], lambda *share: None))
+    assert {0: 2, 1: 4, 2: 6, 3: 8} == results
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_processes_hold_signals_until_they_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C, while processes that are no copies begin, is not answered in Python's own words."""
+    monkeypatch.setattr(sys, "platform", "other")
+    start = multiprocessing.process.BaseProcess.start
+    blocked = []
+
+    def watch(self: Any) -> None:
+        start(self)
+        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", watch)
+    with Crew(double, 2) as crew:
+        assert {0: 2, 1: 4} == dict(crew.work_through([1, 2], lambda *share: None))
+    expected = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    assert [True, True] == [expected <= mask for mask in blocked]
+    assert not expected & signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_crew_of_one() -> None:

@@ -124,30 +124,41 @@ def make_plan(options: argparse.Namespace, kind: Kind) -> Plan:
         if not found:
             hint = "" if options.recursive else "; --recursive looks into its folders"
             plan.failures.append((argument, f"no {kind.noun} in this folder{hint}"))
+    if kind.suffix is not None:
+        _refuse_inputs(plan, options)
     return plan
 
 
 def walk_folder(
     folder: str, suffixes: frozenset[str], *, recursive: bool
 ) -> Iterator[tuple[str, str | None]]:
-    """Yield the files of a folder that have such a suffix, and folders that cannot be read with the reason.
+    """Yield the files of a folder that have such a suffix, and what cannot be read with the reason.
 
     In the order of names; hidden files and folders are passed over, and links to folders not followed.
     """
-    try:
-        with os.scandir(folder) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        yield folder, error.strerror or str(error)
-        return
-    for entry in listed:
-        if entry.name.startswith("."):
+    # A stack, since folders can lie in each other more deeply than functions may.
+    waiting = [(folder, True)]
+    while waiting:
+        path, is_folder = waiting.pop()
+        if not is_folder:
+            # Who opens a pipe waits for its other end.
+            is_special = os.path.exists(path) and not os.path.isfile(path)
+            yield path, "is no regular file" if is_special else None
             continue
-        if entry.is_dir(follow_symlinks=False):
-            if recursive:
-                yield from walk_folder(entry.path, suffixes, recursive=True)
-        elif os.path.splitext(entry.name)[1].lower() in suffixes and not entry.is_dir():
-            yield entry.path, None
+        try:
+            with os.scandir(path) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            yield path, error.strerror or str(error)
+            continue
+        for entry in listed:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if recursive:
+                    waiting.append((entry.path, True))
+            elif os.path.splitext(entry.name)[1].lower() in suffixes and not os.path.isdir(entry.path):
+                waiting.append((entry.path, False))
 
 
 def _add_task(
@@ -160,16 +171,38 @@ def _add_task(
         output = outputs.name_beside(source, kind.suffix)
     else:
         output = urls.join(options.out_dir, os.path.splitext(name)[0] + kind.suffix)
-    # On some systems two names mean one file if they differ by case.
-    key = os.path.normcase(output)
+    key = _identify(output)
     if key in taken:
-        if taken[key] != source:
+        if _identify(taken[key]) != _identify(source):
             plan.failures.append(
                 (source, f"its output {show_path(output)} is that of {show_path(taken[key])}")
             )
         return
     taken[key] = source
     plan.tasks.append((source, output))
+
+
+def _refuse_inputs(plan: Plan, options: argparse.Namespace) -> None:
+    """Let those fail whose output would replace another input, or the palette."""
+    sources = [*(source for source, _ in plan.tasks), *(path for path, _ in plan.failures)]
+    if getattr(options, "palette", None) is not None:
+        sources.append(options.palette)
+    inputs = {_identify(source): source for source in sources}
+    tasks = plan.tasks
+    plan.tasks = []
+    for source, output in tasks:
+        other = inputs.get(_identify(output), source)
+        # One that is its own output is refused later, if it is not up to date.
+        if other == source:
+            plan.tasks.append((source, output))
+        else:
+            plan.failures.append((source, f"its output is the input {show_path(other)}"))
+
+
+def _identify(path: str) -> str:
+    """Return what is the same for all paths of a file."""
+    # On some systems two names mean one file if they differ by case.
+    return path if urls.is_url(path) else os.path.normcase(os.path.realpath(path))
 
 
 def run(options: argparse.Namespace, kind: Kind, work: Work) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 _PAUSE = 0.1
 _PATIENCE = 5.0
 
+# What ends processes, as far as the system has it.
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 class Crew:
     """Keep processes as long as the with-block lasts; then they are ended, and leave nothing half done.
@@ -39,7 +43,7 @@ class Crew:
     work : callable
         Takes a task and an OnShare, and returns a result. It, tasks and results can be pickled.
     size : int
-        How many processes; with 1, the calling one does the work.
+        How many processes, at most; with 1, the calling one does the work, and where the system allows none.
     """
 
     def __init__(self, work: Callable[[Any, OnShare], Any], size: int) -> None:
@@ -75,17 +79,21 @@ class Crew:
         (int, object)
             The result of a task whose process died is None.
         """
-        if self._size == 1:
-            for number, task in enumerate(tasks):
-                yield number, self._work(task, partial(on_share, number))
-            return
         waiting = deque(enumerate(tasks))
         active: dict[_Connection, int] = {}
         while waiting or active:
             while waiting and len(active) < self._size:
                 member = next((each for each in self._members if each not in active), None) or self._hire()
+                if member is None:
+                    break
                 active[member], task = waiting.popleft()
-                member.send(task)
+                # Of one that has died meanwhile, the next word is its end.
+                with contextlib.suppress(OSError):
+                    member.send(task)
+            if not active:
+                number, task = waiting.popleft()
+                yield number, self._work(task, partial(on_share, number))
+                continue
             for member in cast("list[_Connection]", wait(list(active))):
                 try:
                     is_done, word = member.recv()
@@ -97,18 +105,30 @@ class Crew:
                 else:
                     on_share(active[member], word)
 
-    def _hire(self) -> _Connection:
+    def _hire(self) -> _Connection | None:
+        """Start a process; None if there is to be none, or the system allows no more."""
+        if self._size == 1:
+            return None
         ours: _Connection
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            # What a copy inherits of the others' connections would keep them open.
-            target=_serve,
-            args=(self._work, theirs, [*self._members, ours] if self._is_copied else []),
-            daemon=True,
-        )
-        process.start()
+        try:
+            if not self._is_copied and os.name == "posix":
+                # Imported here, since few systems need it. When it starts, it lets signals in.
+                from multiprocessing import resource_tracker
+
+                resource_tracker.ensure_running()
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(
+                # What a copy inherits of the others' connections would keep them open.
+                target=_serve,
+                args=(self._work, theirs, [*self._members, ours] if self._is_copied else []),
+                daemon=True,
+            )
+            with _holding_signals():
+                process.start()
+                self._members[ours] = process
+        except OSError:
+            return None
         theirs.close()
-        self._members[ours] = process
         return ours
 
     def _dismiss(self, member: _Connection, patience: float) -> None:
@@ -127,9 +147,11 @@ def _serve(
     """Do tasks until there are no more, or the other end is gone."""
     for each in inherited:
         each.close()
-    # Ctrl-C reaches all processes of a terminal; the one that started this one tells what to do.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
+    for each in _SIGNALS:
+        # Ctrl-C reaches all processes of a terminal; the one that started this one tells what to do.
+        signal.signal(each, signal.SIG_IGN if each == signal.SIGINT else _end)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     last = 0.0
 
     def tell_share(share: float) -> None:
@@ -142,6 +164,19 @@ def _serve(
     with contextlib.suppress(EOFError, OSError):
         while True:
             connection.send((True, work(connection.recv(), tell_share)))
+
+
+@contextlib.contextmanager
+def _holding_signals() -> Iterator[None]:
+    """Put signals off, also for processes that are started meanwhile, until these know how to answer them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from functools import partial
 from typing import Any
@@ -154,7 +153,7 @@ def _encode_rows(
             # Not naming(): an OSError may be one of the output.
             with naming(options.input):
                 raise error
-    return header, os.path.getsize(options.input)
+    return header, outputs.measure(options.input)
 
 
 def warn_of_slowness(options: argparse.Namespace, shape: tuple[int, ...]) -> None:

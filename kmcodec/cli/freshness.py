@@ -46,9 +46,9 @@ def is_newer(output: str, source: str) -> bool:
 def is_encoded(options: argparse.Namespace, arguments: Mapping[str, Any], output: str) -> bool:
     """Return whether a .kmq file is what encoding options.input with these arguments would make.
 
-    If it holds a recipe, that tells, with the picture itself. If not, the time of its last change, its coding
-    and its colours: those of a palette that is given, else their number, where fewer than are asked for are
-    enough for a picture that has no more.
+    If it holds a recipe, that tells, with the picture itself. If not, the time of its last change, its size,
+    its coding, metadata where there is to be none, and its colours: those of a palette that is given, else
+    their number, where fewer than are asked for are enough for a picture that has no more.
 
     Raises
     ------
@@ -63,6 +63,8 @@ def is_encoded(options: argparse.Namespace, arguments: Mapping[str, Any], output
                 return False
             if reader.metadata.recipe is not None:
                 return _is_made_so(reader.metadata, options, arguments)
+            if options.strip_metadata and reader.metadata.to_sections():
+                return False
             is_current = not arguments["recipe"] and is_newer(output, options.input)
             return is_current and (_has_all_colors(reader.header, arguments) or _is_exact(reader, options))
     except CommandError as error:
@@ -112,11 +114,12 @@ def _is_made_so(metadata: Metadata, options: argparse.Namespace, arguments: Mapp
 
 
 def _has_form(reader: KmqReader, arguments: Mapping[str, Any]) -> bool:
-    """Return whether a file has the coding and the palette, or the number of colours, that are asked for."""
+    """Return whether a file has the size, the coding, and the palette or the number of colours asked for."""
     header, palette, most = reader.header, arguments["palette"], arguments["n_colors"]
-    strip_rows = arguments["strip_rows"]
+    strip_rows, max_bytes = arguments["strip_rows"], arguments.get("max_bytes")
     return (
-        header.coding == arguments["coding"]
+        (max_bytes is None or header.file_bytes <= max_bytes)
+        and header.coding == arguments["coding"]
         and (strip_rows is None or header.strip_rows == min(strip_rows, header.height))
         and (most == "auto" or palette is not None or header.n_colors <= most)
         and (palette is None or np.array_equal(reader.palette, palette))

@@ -85,11 +85,16 @@ def make_folder(path: str) -> None:
                 os.makedirs(path, exist_ok=True)
             except FileExistsError:
                 raise CommandError(f"{show_path(path)}: is no folder") from None
+            except RecursionError:
+                raise CommandError(f"{show_path(path)}: lies too deep in folders") from None
 
 
 def measure(path: str) -> int:
     """Return the bytes of a file; of what is at a URL 0: it would have to be asked."""
-    return 0 if urls.is_url(path) else os.path.getsize(path)
+    if urls.is_url(path):
+        return 0
+    with naming(path):
+        return os.path.getsize(path)
 
 
 def write(output: str, data: bytes, *, force: bool) -> None:
