@@ -57,6 +57,27 @@ def test_install_and_uninstall(tmp_path: Path) -> None:
     assert b"" == succeed(tmp_path, "desktop", "uninstall", "--prefix", "nowhere")
 
 
+def test_foreign_files(tmp_path: Path) -> None:
+    """What something else has put there is neither replaced, be it through a link, nor removed."""
+    share = tmp_path / "share"
+    for name in FILES:
+        (share / name).parent.mkdir(parents=True)
+    page, script = share / "man" / "man1" / "kmq.1", share / "bash-completion" / "completions" / "kmq"
+    page.write_text(".TH KMQ 1")
+    assert f"{page}: exists already" in fail(tmp_path, "desktop", "install", "--prefix", ".")
+    assert [page] == [path for path in share.rglob("*") if path.is_file()]
+    page.unlink()
+    succeed(tmp_path, "desktop", "install", "--prefix", ".")
+    page.write_text(".TH KMQ 1")
+    script.unlink()
+    script.symlink_to("elsewhere")
+    removed = succeed(tmp_path, "desktop", "uninstall", "--prefix", ".").decode().splitlines()
+    assert 2 == len([line for line in removed if line.endswith("which was not made by kmcodec")])
+    assert {page, script} == {
+        path for path in share.rglob("*kmq*") if path.is_symlink() or path.suffix == ".1"
+    }
+
+
 def test_folders(tmp_path: Path) -> None:
     """Without a prefix it is $XDG_DATA_HOME, or ~/.local/share; what cannot be written is one line."""
     homes = {"XDG_DATA_HOME": str(tmp_path / "data"), "HOME": str(tmp_path / "home")}

@@ -27,19 +27,27 @@ FILES = {
     "kmcodec/kmq.magic": ("kmq.magic", "magic for file(1), to be appended to ~/.magic"),
 }
 
+# One of these is in each of them.
+_MARKS = (b"image/x-kmq", b'made by "kmq completion ', b"kmcodec.cli.manpage")
+
 
 def run(options: argparse.Namespace) -> int:
     """Install or remove the files, and name each."""
     folder = _find_share(options.prefix)
     paths = {os.path.join(folder, *name.split("/")): source for name, (source, _) in FILES.items()}
     if options.action == "install":
+        for path in filter(_is_foreign, paths):
+            raise CommandError(f"{path}: exists already, and was not made by kmcodec; move it away")
         for path, source in paths.items():
             _install(path, _make(source))
             print(f"installed {path}")
         _print_hints(folder)
     else:
-        for path in filter(_remove, paths):
-            print(f"removed {path}")
+        for path in paths:
+            if _is_foreign(path):
+                print(f"left {path}, which was not made by kmcodec")
+            elif _remove(path):
+                print(f"removed {path}")
     _update(folder)
     return 0
 
@@ -74,6 +82,18 @@ def _write_thumbnailer() -> str:
     return (
         _read("kmq.thumbnailer").replace("Exec=kmq ", f"Exec={command} ").replace("=kmq\n", f"={words[0]}\n")
     )
+
+
+def _is_foreign(path: str) -> bool:
+    """Return whether there is something that this command has not made, in whatever version."""
+    if not os.path.lexists(path):
+        return False
+    with naming(path):
+        if not os.path.isfile(path):
+            return True
+        with open(path, "rb") as file:
+            data = file.read()
+    return not any(mark in data for mark in _MARKS)
 
 
 def _install(path: str, text: str) -> None:
