@@ -120,6 +120,14 @@ def test_errors_suggest(line: str, expected: str, capsys: pytest.CaptureFixture[
     assert ("", f"{expected}\n") == capsys.readouterr()
 
 
+@pytest.mark.parametrize("words", [["a\nb.png"], ["encode", "--\x1b[31m\n"], ["encode", "a", "-k", "\n"]])
+def test_errors_are_one_printable_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Words that a name of a file or a script has brought do not reach the terminal as they are."""
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(words)
+    assert capsys.readouterr().err.removesuffix("\n").isprintable()
+
+
 def test_a_file_like_an_option(tmp_path: Path) -> None:
     """Of a file whose name begins with a dash, it is said how to write it."""
     (tmp_path / "-x.kmq").touch()

@@ -210,7 +210,11 @@ class Parser(argparse.ArgumentParser):
         if valueless:
             wanted = [name_value(each) for each in self.options() if "/".join(each.option_strings) == written]
             message = f"{written} needs a value: {wanted[0]}"
-        self.exit(2, f"{self.prog}: {message}\n")
+        # Suggestions repeat what was written, whatever that was.
+        shown = "".join(
+            each if each.isprintable() else each.encode("unicode_escape").decode() for each in message
+        )
+        self.exit(2, f"{self.prog}: {shown}\n")
 
 
 def name_value(action: argparse.Action) -> str:
