@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from support import RangeHandler
+from support import RangeHandler, serving
 
 import kmcodec
 
@@ -39,9 +37,5 @@ def pytest_report_header() -> str:
 def server(tmp_path: Path) -> Iterator[str]:
     """Serve a folder over HTTP; return its address."""
     handler = functools.partial(RangeHandler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_address[1]}"
-        httpd.shutdown()
-        thread.join()
+    with serving(handler) as url:
+        yield url

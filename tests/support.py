@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +157,17 @@ def double(task: int, on_share: Callable[[float], None]) -> int | None:
     return 2 * task
 
 
+@contextmanager
+def serving(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Answer requests of HTTP; give the address."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_address[1]}"
+        httpd.shutdown()
+        thread.join()
+
+
 class RangeHandler(http.server.SimpleHTTPRequestHandler):
     """Serve files with HTTP Range, and count what is sent."""
 
@@ -163,6 +176,9 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self) -> None:  # named by http.server
         """Send the range that is asked for."""
         path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
         data = path.read_bytes()
         asked = self.headers.get("Range")
         if asked is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import fsspec
 import numpy as np
 import pytest
 from PIL import Image
-from support import RangeHandler, names, photo, run, succeed
+from support import RangeHandler, fail, names, photo, run, serving, succeed
 
 import kmcodec
 from kmcodec.cli import main
@@ -47,6 +49,77 @@ def test_http(tmp_path: Path, server: str) -> None:
     assert ["a picture.kmq"] == names(here / "out")
 
 
+@pytest.mark.parametrize("length", [True, False])
+def test_servers_without_ranges(tmp_path: Path, length: bool) -> None:
+    """A server that sends whole files only, with their length or without, is read from the beginning."""
+    (tmp_path / "a.kmq").write_bytes(kmcodec.encode(photo(), 16))
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def send_header(self, keyword: str, value: str) -> None:
+            if length or keyword != "Content-Length":
+                super().send_header(keyword, value)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with serving(functools.partial(Handler, directory=str(tmp_path))) as url:
+        assert b"intact" in succeed(tmp_path, "verify", f"{url}/a.kmq")
+        assert b"16 " in succeed(tmp_path, "info", f"{url}/a.kmq")
+        for words in ([], ["--region", "3,4,5,6"]):
+            succeed(tmp_path, "decode", f"{url}/a.kmq", "-o", "a.png", "--force", *words)
+    region = kmcodec.decode((tmp_path / "a.kmq").read_bytes())[4:10, 3:8]
+    np.testing.assert_array_equal(region, np.asarray(Image.open(tmp_path / "a.png").convert("RGB")))
+
+
+def test_urls_that_name_no_file(tmp_path: Path) -> None:
+    """Where a URL ends with a slash, or has what no name has, the output has a name all the same."""
+    Image.fromarray(photo()).save(tmp_path / "a.png")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def translate_path(self, path: str) -> str:
+            return str(tmp_path / "a.png")
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with serving(Handler) as url:
+        for words in ([f"{url}/b/"], [f"{url}/b/", "--out-dir", "out"], [f"{url}/a%00c.png"]):
+            succeed(tmp_path, "encode", *words)
+    assert ["ac.kmq", "index.kmq", "out/index.kmq"] == sorted(
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.kmq")
+    )
+
+
+def test_what_web_servers_answer(tmp_path: Path) -> None:
+    """What is forbidden is not said to be missing, nor is any password told."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(403)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with serving(Handler) as url:
+        address = url.removeprefix("http://")
+        message = fail(tmp_path, "verify", f"http://me:secret@{address}/a.kmq")
+    assert message.startswith(f"kmq: http://me:***@{address}/a.kmq: 403, message='Forbidden'")
+    assert "secret" not in message
+
+
+def test_file(tmp_path: Path) -> None:
+    """A file:// URL is replaced by a complete file only, as its path would be."""
+    data = bytearray(kmcodec.encode(photo(), 16))
+    data[-9] ^= 1
+    (tmp_path / "damaged.kmq").write_bytes(data)
+    (tmp_path / "a.npy").write_bytes(b"old")
+    words = ("damaged.kmq", "-o", f"file://{tmp_path}/a.npy", "--force")
+    fail(tmp_path, "decode", *words)
+    assert b"old" == (tmp_path / "a.npy").read_bytes()
+    assert 1 == run(tmp_path, "decode", *words, "--salvage").returncode
+    assert photo().shape == np.load(tmp_path / "a.npy").shape
+
+
 def test_memory(tmp_path: Path, remote: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Outputs go to URLs, too, and replace what is there with --force only; batches take and make them."""
     path = tmp_path / "a.png"
@@ -80,7 +153,7 @@ def test_nothing_is_sent_of_what_fails(tmp_path: Path, remote: str) -> None:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("http://127.0.0.1:1/a.png", "kmq: http://127.0.0.1:1/a.png: "),
+        ("http://127.0.0.1:1/a.png", "kmq: http://127.0.0.1:1/a.png: Cannot connect to host 127.0.0.1:1"),
         ("unknown://a/b.png", "kmq: unknown://a/b.png: Protocol not known: unknown"),
         ("file:///no/such/file.png", "kmq: file:///no/such/file.png: No such file"),
         ("https://", "kmq: https://: "),

@@ -112,7 +112,7 @@ def make_plan(options: argparse.Namespace, kind: Kind) -> Plan:
     taken: dict[str, str] = {}
     for argument in options.inputs:
         if not os.path.isdir(argument):
-            _add_task(plan, taken, argument, os.path.basename(urls.find_path(argument)), options, kind)
+            _add_task(plan, taken, argument, urls.find_name(argument), options, kind)
             continue
         found = False
         for path, error in walk_folder(argument, kind.find_suffixes(), recursive=options.recursive):

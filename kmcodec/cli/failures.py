@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kmcodec.errors import KmqError, LimitExceededError, TargetError
+
+# In a URL: what follows the user's name.
+_PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s/@]*@")
 
 #: Why an output is not written.
 EXISTS = "exists already; --force replaces it"
@@ -59,8 +63,14 @@ def show_path(path: str) -> str:
     """Return a path for a message of one line."""
     if path == "-":
         return "standard input"
+    path = hide_password(path)
     is_plain = path and os.fsencode(path).decode(errors="replace").isprintable()
     return path if is_plain else repr(path)
+
+
+def hide_password(text: str) -> str:
+    """Return text without the passwords of the URLs in it: messages end up in logs."""
+    return _PASSWORD.sub(r"\1:***@", text)
 
 
 # Of works that go on beside others, and whose lines are told later.

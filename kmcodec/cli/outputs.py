@@ -44,7 +44,7 @@ def resolve(output: str | None, source: str, suffix: str, *, force: bool, others
 def name_beside(source: str, suffix: str) -> str:
     """Return the path of an output beside its input; of one that is a URL, in the current folder."""
     if urls.is_url(source):
-        source = os.path.basename(urls.find_path(source)) or "index"
+        source = urls.find_name(source)
     return os.path.splitext(source)[0] + suffix
 
 

@@ -11,18 +11,26 @@ import posixpath
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
-from kmcodec.cli.failures import CommandError, show_path
+from kmcodec.cli.failures import CommandError, hide_password, naming, show_path
+from kmcodec.files import open_atomically
 
 # Of two letters at least: one is a drive of Windows.
 _SCHEME = re.compile(r"(?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://")
 
 # Bytes of an output that are held in memory before it is sent.
 _FEW_BYTES = 1 << 25
+
+# Letters of an error of others.
+_MOST_LETTERS = 200
+
+# Of HTTP.
+_NOT_FOUND = 404
 
 
 def is_url(path: str) -> bool:
@@ -39,6 +47,12 @@ def find_path(path: str) -> str:
         # Elsewhere these are letters like others.
         rest = unquote(re.split("[?#]", rest, maxsplit=1)[0])
     return "/" + rest.partition("/")[2]
+
+
+def find_name(path: str) -> str:
+    """Return the last part of a path, or of the path in a URL, as the name of a file to write."""
+    # No file has a zero in its name.
+    return os.path.basename(find_path(path)).replace("\0", "") or "index"
 
 
 def join(folder: str, name: str) -> str:
@@ -73,9 +87,9 @@ def reading(url: str) -> Iterator[BinaryIO]:
     with _naming(url):
         filesystem, path = _find(url)
         # What is asked for is all that is fetched.
-        file = filesystem.open(path, "rb", cache_type="none")
-    with file:
-        yield _RemoteFile(file)  # type: ignore[misc]  # it has all that is asked of a BinaryIO here
+        file = _RemoteFile(partial(filesystem.open, path, "rb", cache_type="none"))
+    with closing(file):
+        yield file  # type: ignore[misc]  # it has all that is asked of a BinaryIO here
 
 
 @contextmanager
@@ -89,6 +103,13 @@ def writing(url: str) -> Iterator[BinaryIO]:
     """
     with _naming(url):
         filesystem, path = _find(url)
+    if isinstance(filesystem.protocol, tuple) and "file" in filesystem.protocol:
+        # fsspec would begin by emptying the old file.
+        with naming(url):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open_atomically(path, overwrite=True) as file:
+                yield file
+        return
     with tempfile.SpooledTemporaryFile(_FEW_BYTES) as local:
         yield local  # type: ignore[misc]  # it has all that is asked of a BinaryIO here
         local.seek(0)
@@ -99,11 +120,39 @@ def writing(url: str) -> Iterator[BinaryIO]:
 
 
 class _RemoteFile:
-    """Read a file of fsspec, with OSError for whatever goes wrong."""
+    """Read a file of fsspec, with OSError for whatever goes wrong.
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self.seekable, self.seek, self.tell = file.seekable, file.seek, file.tell
+    Parameters
+    ----------
+    open_file : callable
+        Opens the file, with options of fsspec.
+    """
+
+    def __init__(self, open_file: Callable[..., Any]) -> None:
+        self._open = open_file
+        self._file = open_file()
+
+    def seekable(self) -> bool:
+        """Return whether parts can be read: some web servers send nothing but the whole file."""
+        try:
+            self._file.seek(1)
+            self._file.read(1)
+            self._file.seek(0)
+        except Exception:  # each file system has errors of its own
+            self._file.close()
+            try:
+                # A stream, to fsspec.
+                self._file = self._open(block_size=0)
+            except Exception as error:
+                raise OSError(_describe(error)) from error
+            return False
+        return bool(self._file.seekable())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
 
     def read(self, size: int = -1) -> bytes:
         try:
@@ -111,6 +160,9 @@ class _RemoteFile:
         except Exception as error:
             raise OSError(_describe(error)) from error
         return data
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _find(url: str) -> tuple[Any, str]:
@@ -130,12 +182,21 @@ def _naming(url: str) -> Iterator[None]:
         yield
     except CommandError:
         raise
-    except FileNotFoundError:
-        raise CommandError(f"{show_path(url)}: No such file") from None
+    except FileNotFoundError as error:
+        # So fsspec calls whatever a web server answers, and that there is none.
+        cause = error.__cause__
+        reason = "No such file" if cause is None or _is_not_found(cause) else _describe(cause)
+        raise CommandError(f"{show_path(url)}: {reason}") from None
     # Each has errors of its own, such as those of HTTP clients.
     except Exception as error:
         raise CommandError(f"{show_path(url)}: {_describe(error)}") from error
 
 
-def _describe(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _is_not_found(error: BaseException) -> bool:
+    return getattr(error, "status", None) == _NOT_FOUND
+
+
+def _describe(error: BaseException) -> str:
+    """Return an error on one line, which may have quoted a whole file."""
+    text = hide_password(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
