@@ -223,6 +223,25 @@ def test_originals_stay(folder: Path) -> None:
     assert before == (folder / "pictures" / "a.png").read_bytes()
 
 
+def test_decoded_otherwise(folder: Path) -> None:
+    """A picture of a part, and what was salvaged of a damaged file, are not taken for the whole later on."""
+    succeed(folder, "encode", "pictures", "--out-dir", "out", "-k", "4")
+    words = ("decode", "out", "--out-dir", "back")
+    for region in ([], ["--region", "1,2,3,4"]):
+        succeed(folder, *words, *region, "--force")
+        assert b"0 files decoded; 2 up to date\n" == succeed(folder, *words, *region)
+    ended = run(folder, *words)
+    assert (1, 2) == (ended.returncode, ended.stderr.count(b"exists already; --force replaces it"))
+    data = bytearray((folder / "out" / "a.kmq").read_bytes())
+    data[-9] ^= 1
+    (folder / "out" / "a.kmq").write_bytes(data)
+    for more in (["--force"], []):
+        ended = run(folder, *words, "--salvage", *more)
+        assert (1, 1) == (ended.returncode, ended.stderr.count(b"\n"))
+        assert ended.stderr.startswith(f"kmq: {os.path.join('out', 'a.kmq')}: ".encode())
+    assert ended.stdout.endswith(b"1 up to date; 1 failed\n")
+
+
 def test_one_output_for_two_inputs(folder: Path) -> None:
     """Of two pictures whose outputs would have one name the second fails; the same one twice is done once."""
     Image.fromarray(photo(seed=5)).save(folder / "pictures" / "a.bmp")

@@ -51,9 +51,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _decode_in_batch(options: argparse.Namespace, output: str, progress: Progress) -> batch.Result:
     """Decode one of many files, if that is needed."""
-    if not options.force and outputs.exists(output) and freshness.is_newer(output, options.input):
+    if not options.force and outputs.exists(output) and freshness.is_decoded(options, output):
         return batch.Result("current")
-    # An older picture may be the one that the file was made of: it stays.
+    # An older picture, or one of another size, may be the one that the file was made of: it stays.
     outputs.check(output, [options.input], force=options.force)
     status = _decode_file(options, output, progress)
     sizes = outputs.measure(options.input), outputs.measure(output)

@@ -19,7 +19,7 @@ from kmcodec.container.layout import Header
 from kmcodec.container.reader import KmqReader
 from kmcodec.errors import KmqFormatError
 from kmcodec.metadata import Metadata
-from kmcodec.pictures import read_metadata
+from kmcodec.pictures import measure_picture, read_metadata
 from kmcodec.recipe import PixelHash, build_recipe
 from kmcodec.streaming import read_blocks
 
@@ -41,6 +41,28 @@ def is_newer(output: str, source: str) -> bool:
         changed = os.stat(source).st_mtime_ns
     with naming(output):
         return os.stat(output).st_mtime_ns >= changed
+
+
+def is_decoded(options: argparse.Namespace, output: str) -> bool:
+    """Return whether a picture is what decoding options.input would make, as far as can be seen.
+
+    It is newer, and has as many pixels as are asked for. Of a damaged file, nothing that is salvaged is up to
+    date.
+
+    Raises
+    ------
+    CommandError
+        If that is not known.
+    """
+    if not is_newer(output, options.input):
+        return False
+    with inputs.opening_kmq(options.input, max_pixels=None) as file, naming(options.input):
+        reader = KmqReader(file, max_pixels=None)
+        if options.salvage:
+            reader.verify(threads=options.threads)
+    _, _, width, height = options.region or (0, 0, reader.width, reader.height)
+    with naming(output):
+        return measure_picture(output) == width * height
 
 
 def is_encoded(options: argparse.Namespace, arguments: Mapping[str, Any], output: str) -> bool:
