@@ -21,7 +21,9 @@ from PIL import Image
 from support import KMQ, double, fail, names, photo, run, succeed
 
 import kmcodec
+from kmcodec.cli import outputs
 from kmcodec.cli.crew import Crew
+from kmcodec.cli.failures import CommandError
 
 #: Of the pictures that make_pictures makes, by their paths without suffix.
 SEEDS = {"a": 1, "b": 2, "more/c": 3, "more/still/d": 4}
@@ -444,6 +446,12 @@ def test_processes_hold_signals_until_they_can_answer(monkeypatch: pytest.Monkey
     expected = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     assert [True, True] == [expected <= mask for mask in blocked]
     assert not expected & signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_files_that_vanish(tmp_path: Path) -> None:
+    """Of a file that is removed while it is worked on, only this one fails: its error has its name."""
+    with pytest.raises(CommandError, match=r"gone\.kmq: No such file"):
+        outputs.measure(str(tmp_path / "gone.kmq"))
 
 
 def test_crew_of_one() -> None:
