@@ -448,6 +448,35 @@ def test_processes_hold_signals_until_they_can_answer(monkeypatch: pytest.Monkey
     assert not expected & signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("where", ["process", "worker"])
+def test_signals_that_come_twice(where: str, tmp_path: Path) -> None:
+    """A second signal, such as that of the group and that of the parent, does not disturb the tidying up."""
+    script = """
+import signal, sys
+from kmcodec.cli import _terminated_in_order, crew
+
+def work():
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGHUP)
+        print("tidy", flush=True)
+
+if sys.argv[1] == "process":
+    with _terminated_in_order():
+        work()
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, crew._end)
+work()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, where], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (143, b"tidy\n", b"") == (ended.returncode, ended.stdout, ended.stderr)
+
+
 def test_files_that_vanish(tmp_path: Path) -> None:
     """Of a file that is removed while it is worked on, only this one fails: its error has its name."""
     with pytest.raises(CommandError, match=r"gone\.kmq: No such file"):

@@ -104,12 +104,15 @@ def _dying_at_once() -> Iterator[None]:
 @contextlib.contextmanager
 def _terminated_in_order() -> Iterator[None]:
     """Let other signals that end a process leave no temporary file behind."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
     def end(number: int, frame: object) -> None:
+        # Two may come, as when a terminal is closed: the second is not to disturb what tidies up.
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
-    names = ("SIGTERM", "SIGHUP")
-    with _handling({getattr(signal, name): end for name in names if hasattr(signal, name)}):
+    with _handling(dict.fromkeys(numbers, end)):
         yield
 
 

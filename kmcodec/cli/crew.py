@@ -180,5 +180,7 @@ def _holding_signals() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """Let the with-blocks of unfinished work tidy up."""
+    """Let the with-blocks of unfinished work tidy up, in which a second signal is not to disturb them."""
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + number)
