@@ -113,11 +113,14 @@ def test_file(tmp_path: Path) -> None:
     data[-9] ^= 1
     (tmp_path / "damaged.kmq").write_bytes(data)
     (tmp_path / "a.npy").write_bytes(b"old")
+    (tmp_path / "link.npy").hardlink_to(tmp_path / "a.npy")
     words = ("damaged.kmq", "-o", f"file://{tmp_path}/a.npy", "--force")
     fail(tmp_path, "decode", *words)
     assert b"old" == (tmp_path / "a.npy").read_bytes()
     assert 1 == run(tmp_path, "decode", *words, "--salvage").returncode
     assert photo().shape == np.load(tmp_path / "a.npy").shape
+    # What was written into the old file would be here, too.
+    assert b"old" == (tmp_path / "link.npy").read_bytes()
 
 
 def test_memory(tmp_path: Path, remote: str, capsys: pytest.CaptureFixture[str]) -> None:
