@@ -9,7 +9,6 @@ import io
 import os
 import posixpath
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -22,9 +21,6 @@ from kmcodec.files import open_atomically
 
 # Of two letters at least: one is a drive of Windows.
 _SCHEME = re.compile(r"(?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://")
-
-# Bytes of an output that are held in memory before it is sent.
-_FEW_BYTES = 1 << 25
 
 # Letters of an error of others.
 _MOST_LETTERS = 200
@@ -110,13 +106,14 @@ def writing(url: str) -> Iterator[BinaryIO]:
             with open_atomically(path, overwrite=True) as file:
                 yield file
         return
-    with tempfile.SpooledTemporaryFile(_FEW_BYTES) as local:
-        yield local  # type: ignore[misc]  # it has all that is asked of a BinaryIO here
-        local.seek(0)
+    with tempfile.TemporaryDirectory() as folder:
+        local = os.path.join(folder, "output")
+        with open(local, "wb") as file:
+            yield file
         with _naming(url):
             filesystem.makedirs(posixpath.dirname(path), exist_ok=True)
-            with filesystem.open(path, "wb") as file:
-                shutil.copyfileobj(local, file, io.DEFAULT_BUFFER_SIZE << 7)
+            # As a whole: of a file that is open, stores keep what was sent before an error.
+            filesystem.put_file(local, path)
 
 
 class _RemoteFile:
