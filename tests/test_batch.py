@@ -302,10 +302,12 @@ def test_deep_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         os.chdir("a")
     Path("x.png").touch()
     message = f"{os.path.join('out', *1500 * 'a')}: lies too deep in folders"
-    ended = run(tmp_path, "encode", "a", "--recursive", "--out-dir", "out/a")
+    try:
+        ended = run(tmp_path, "encode", "a", "--recursive", "--out-dir", "out/a")
+    finally:
+        # Too deep for what pytest removes folders with.
+        subprocess.run(["rm", "-r", "a"], cwd=tmp_path, check=True)
     assert (1, f"kmq: {message}\n") == (ended.returncode, ended.stderr.decode())
-    # Too deep for what pytest removes folders with.
-    subprocess.run(["rm", "-r", "a"], cwd=tmp_path, check=True)
 
 
 @pytest.mark.parametrize(
