@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -39,3 +41,20 @@ def server(tmp_path: Path) -> Iterator[str]:
     handler = functools.partial(RangeHandler, directory=str(tmp_path))
     with serving(handler) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Start a browser, for all tests of a module. Types of playwright are not named: it need not be there."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="pages are tested in a browser through playwright, which is missing"
+    )
+    names = ("chromium", "chromium-browser", "google-chrome")
+    executable = next(filter(None, map(shutil.which, names)), None)
+    if executable is None:
+        pytest.skip(f"pages are tested in a browser, and there is none of {', '.join(names)}")
+    with playwright.sync_playwright() as driver:
+        # Without a sandbox of its own, since containers forbid it; the pages are ours.
+        chromium = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import re
-import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -260,24 +259,7 @@ def test_what_is_empty_is_left_out() -> None:
     assert 1 == len(Reader(page).named("section"))
 
 
-# What it does. Types of playwright are not named, since it need not be installed.
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Start a browser, for all tests."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="pages are tested in a browser through playwright, which is missing"
-    )
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = next(filter(None, map(shutil.which, names)), None)
-    if executable is None:
-        pytest.skip(f"pages are tested in a browser, and there is none of {', '.join(names)}")
-    with playwright.sync_playwright() as driver:
-        # Without a sandbox of its own, since containers forbid it; the pages are ours.
-        chromium = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+# What it does.
 
 
 class Window:

@@ -7,7 +7,7 @@ import { argv, exit, stderr, stdout } from "node:process";
 import { crc32, deflateSync } from "node:zlib";
 import { decode, KmqError, LimitError, readMetadata } from "./kmq.js";
 
-const USAGE = "usage: cli.js IN.kmq OUT.png | --info IN.kmq";
+const USAGE = "usage: cli.js IN.kmq OUT.png | --info IN.kmq...";
 
 /**
  * @param {string} type
@@ -85,19 +85,23 @@ function describe({ header, sections }) {
 }
 
 const [first, second, ...others] = argv.slice(2);
-if (first === undefined || second === undefined || others.length > 0) {
+if (first === undefined || second === undefined || (first !== "--info" && others.length > 0)) {
   stderr.write(`${USAGE}\n`);
   exit(2);
 }
 try {
   if (first === "--info") {
-    stdout.write(`${describe(decode(readFileSync(second)))}\n`);
+    for (const path of [second, ...others]) {
+      // A line for each: line ends in a recipe stand between its members only, where they mean nothing.
+      stdout.write(`${describe(decode(readFileSync(path))).replace(/[\r\n]+/g, " ")}\n`);
+    }
   } else {
     writeFileSync(second, encodePng(decode(readFileSync(first))));
   }
 } catch (error) {
-  const isExpected = error instanceof KmqError || error instanceof LimitError || (error instanceof Error && "code" in error);
-  if (!isExpected) {
+  // What the system says of files has a code.
+  const isOfFiles = error instanceof Error && "code" in error;
+  if (!(error instanceof KmqError || error instanceof LimitError || isOfFiles)) {
     throw error;
   }
   stderr.write(`${error.message}\n`);

@@ -16,14 +16,14 @@ const HEADER_BYTES = 32;
 // The host has no content of a size of its own: it takes that of the picture as its intrinsic size, and so behaves like
 // an <img> under whatever the page says of its width and height.
 const STYLE = `
-  :host { display: inline-block; contain: size layout; vertical-align: baseline; overflow: hidden; }
+  :host { display: inline-block; width: fit-content; contain: size layout; vertical-align: baseline; overflow: hidden; }
   :host([hidden]) { display: none; }
   #image { display: block; position: relative; width: 100%; height: 100%; }
   canvas { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: inherit; object-position: inherit; }
   #image.failed canvas { display: none; }
 `;
 // Alternative text takes the space that text takes.
-const FAILED_STYLE = ":host { contain: none; aspect-ratio: auto; }";
+const FAILED_STYLE = ":host { contain: none; aspect-ratio: auto; overflow: visible; }";
 
 /**
  * Return a length of CSS for an attribute as <img> has it: "200" or "50%".
@@ -32,7 +32,11 @@ const FAILED_STYLE = ":host { contain: none; aspect-ratio: auto; }";
  */
 function readLength(value) {
   const match = /^\s*(\d+(?:\.\d+)?)(%?)/.exec(value ?? "");
-  return match === null ? undefined : { number: Number(match[1]), css: `${match[1]}${match[2] || "px"}`, unit: match[2] };
+  if (match === null) {
+    return undefined;
+  }
+  const [, number, unit] = match;
+  return { number: Number(number), unit, css: `${number}${unit || "px"}` };
 }
 
 // Where there are no pages, as in Node, the module can be imported but has no element.
@@ -57,7 +61,11 @@ export const KmqImage = class KmqImage extends Base {
   #currentSrc = "";
   /** @type {unknown} */
   #error;
-  /** Of the present source: shown, not to be shown, or replaced. @type {{promise: Promise<void>, resolve: () => void, reject: (reason: unknown) => void}} */
+  /**
+   * Of the present source: shown, not to be shown, or replaced.
+   *
+   * @type {{promise: Promise<void>, resolve: () => void, reject: (reason: unknown) => void}}
+   */
   #outcome = makeOutcome();
   #isQueued = false;
 
@@ -82,7 +90,12 @@ export const KmqImage = class KmqImage extends Base {
 
   connectedCallback() {
     this.#size = new ResizeObserver(() => this.#fit());
-    this.#size.observe(this);
+    try {
+      // Which changes with the zoom of the page, too.
+      this.#size.observe(this, { box: "device-pixel-content-box" });
+    } catch {
+      this.#size.observe(this);
+    }
     if (this.#state === "empty" || this.#state === "waiting") {
       this.#queue();
     }

@@ -45,9 +45,9 @@ export class LimitError extends Error {
 
 // Checksums.
 
-// Eight tables, so that eight bytes are done in a step: entry 256 t + b is the remainder of the byte b with t zero
+// Sixteen tables, so that sixteen bytes are done in a step: entry 256 t + b is the remainder of the byte b with t zero
 // bytes behind it.
-const CRC_TABLES = new Int32Array(8 * 256);
+const CRC_TABLES = new Int32Array(16 * 256);
 for (let byte = 0; byte < 256; byte++) {
   let remainder = byte;
   for (let bit = 0; bit < 8; bit++) {
@@ -55,10 +55,12 @@ for (let byte = 0; byte < 256; byte++) {
   }
   CRC_TABLES[byte] = remainder;
 }
-for (let i = 256; i < 8 * 256; i++) {
+for (let i = 256; i < 16 * 256; i++) {
   const before = CRC_TABLES[i - 256];
   CRC_TABLES[i] = (before >>> 8) ^ CRC_TABLES[before & 255];
 }
+// Views of words are in the order of the machine, which is that of the checksum on all but the rarest.
+const IS_LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
 /**
  * Return the state of a CRC-32 after more bytes; it begins as -1, and ends by `~state >>> 0`.
@@ -71,17 +73,35 @@ for (let i = 256; i < 8 * 256; i++) {
 function updateCrc(state, bytes, start, end) {
   const T = CRC_TABLES;
   let i = start;
-  for (const last = end - 8; i <= last; i += 8) {
-    state ^= bytes[i] | (bytes[i + 1] << 8) | (bytes[i + 2] << 16) | (bytes[i + 3] << 24);
-    state =
-      T[1792 + (state & 255)] ^
-      T[1536 + ((state >>> 8) & 255)] ^
-      T[1280 + ((state >>> 16) & 255)] ^
-      T[1024 + (state >>> 24)] ^
-      T[768 + bytes[i + 4]] ^
-      T[512 + bytes[i + 5]] ^
-      T[256 + bytes[i + 6]] ^
-      T[bytes[i + 7]];
+  if (IS_LITTLE_ENDIAN && end - start >= 64) {
+    for (; ((bytes.byteOffset + i) & 3) !== 0; i++) {
+      state = (state >>> 8) ^ T[(state ^ bytes[i]) & 255];
+    }
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset + i, ((end - i) >>> 4) * 4);
+    for (let k = 0; k < words.length; k += 4) {
+      const w0 = state ^ words[k];
+      const w1 = words[k + 1];
+      const w2 = words[k + 2];
+      const w3 = words[k + 3];
+      state =
+        T[0xf00 + (w0 & 255)] ^
+        T[0xe00 + ((w0 >>> 8) & 255)] ^
+        T[0xd00 + ((w0 >>> 16) & 255)] ^
+        T[0xc00 + (w0 >>> 24)] ^
+        T[0xb00 + (w1 & 255)] ^
+        T[0xa00 + ((w1 >>> 8) & 255)] ^
+        T[0x900 + ((w1 >>> 16) & 255)] ^
+        T[0x800 + (w1 >>> 24)] ^
+        T[0x700 + (w2 & 255)] ^
+        T[0x600 + ((w2 >>> 8) & 255)] ^
+        T[0x500 + ((w2 >>> 16) & 255)] ^
+        T[0x400 + (w2 >>> 24)] ^
+        T[0x300 + (w3 & 255)] ^
+        T[0x200 + ((w3 >>> 8) & 255)] ^
+        T[0x100 + ((w3 >>> 16) & 255)] ^
+        T[w3 >>> 24];
+    }
+    i += 4 * words.length;
   }
   for (; i < end; i++) {
     state = (state >>> 8) ^ T[(state ^ bytes[i]) & 255];
@@ -714,7 +734,23 @@ function makeStates() {
   return { next, firstChances };
 }
 
-/** @type {((bytes: Uint8Array, start: number, end: number, header: {width: number, colors: number}, palette: Uint8Array, out: Uint8Array | Uint16Array, outStart: number, rows: number, place: number) => void) | undefined} */
+/**
+ * Decodes bytes from start to end, of which bytes[0] lies at place in the file, to rows of out from outStart on.
+ *
+ * @callback ContextDecoder
+ * @param {Uint8Array} bytes
+ * @param {number} start
+ * @param {number} end
+ * @param {{width: number, colors: number}} header
+ * @param {Uint8Array} palette
+ * @param {Uint8Array | Uint16Array} out
+ * @param {number} outStart
+ * @param {number} rows
+ * @param {number} place
+ * @returns {void}
+ */
+
+/** @type {ContextDecoder | undefined} */
 let contextDecoder;
 
 /**
@@ -1062,27 +1098,32 @@ function createContextDecoder() {
     const e0 = clampError(Math.imul(goal - SQUASH[t0 + 2048], rate) >> 8);
     const e1 = clampError(Math.imul(goal - SQUASH[t1 + 2048], rate) >> 8);
     const e2 = clampError(Math.imul(goal - SQUASH[t2 + 2048], rate) >> 8);
-    const bound0 = BOUNDS[v0 + known] + largestChange(e0);
-    const bound1 = BOUNDS[v1] + largestChange(e1);
-    const bound2 = BOUNDS[v2] + largestChange(e2);
-    if (bound0 <= LARGEST_WEIGHT && bound1 <= LARGEST_WEIGHT && bound2 <= LARGEST_WEIGHT) {
-      BOUNDS[v0 + known] = bound0;
-      BOUNDS[v1] = bound1;
-      BOUNDS[v2] = bound2;
-      for (let j = 0; j < inputs; j += 2) {
-        const x = INPUT[j];
-        const y = INPUT[j + 1];
-        WEIGHTS[w0 + j] += (Math.imul(x, e0) + 32768) >> 16;
-        WEIGHTS[w1 + j] += (Math.imul(x, e1) + 32768) >> 16;
-        WEIGHTS[w2 + j] += (Math.imul(x, e2) + 32768) >> 16;
-        WEIGHTS[w0 + j + 1] += (Math.imul(y, e0) + 32768) >> 16;
-        WEIGHTS[w1 + j + 1] += (Math.imul(y, e1) + 32768) >> 16;
-        WEIGHTS[w2 + j + 1] += (Math.imul(y, e2) + 32768) >> 16;
+    const change0 = largestChange(e0);
+    const change1 = largestChange(e1);
+    const change2 = largestChange(e2);
+    if (change0 + change1 + change2 !== 0) {
+      const bound0 = BOUNDS[v0 + known] + change0;
+      const bound1 = BOUNDS[v1] + change1;
+      const bound2 = BOUNDS[v2] + change2;
+      if (bound0 <= LARGEST_WEIGHT && bound1 <= LARGEST_WEIGHT && bound2 <= LARGEST_WEIGHT) {
+        BOUNDS[v0 + known] = bound0;
+        BOUNDS[v1] = bound1;
+        BOUNDS[v2] = bound2;
+        for (let j = 0; j < inputs; j += 2) {
+          const x = INPUT[j];
+          const y = INPUT[j + 1];
+          WEIGHTS[w0 + j] += (Math.imul(x, e0) + 32768) >> 16;
+          WEIGHTS[w1 + j] += (Math.imul(x, e1) + 32768) >> 16;
+          WEIGHTS[w2 + j] += (Math.imul(x, e2) + 32768) >> 16;
+          WEIGHTS[w0 + j + 1] += (Math.imul(y, e0) + 32768) >> 16;
+          WEIGHTS[w1 + j + 1] += (Math.imul(y, e1) + 32768) >> 16;
+          WEIGHTS[w2 + j + 1] += (Math.imul(y, e2) + 32768) >> 16;
+        }
+      } else {
+        learnWithClamps(v0 + known, e0, inputs);
+        learnWithClamps(v1, e1, inputs);
+        learnWithClamps(v2, e2, inputs);
       }
-    } else {
-      learnWithClamps(v0 + known, e0, inputs);
-      learnWithClamps(v1, e1, inputs);
-      learnWithClamps(v2, e2, inputs);
     }
     for (let i = 0; i < 8; i++) {
       const used = USED_MAPS[i];
@@ -1093,7 +1134,7 @@ function createContextDecoder() {
     return d;
   }
 
-  /** Return how far one step of learning can move a weight, as inputs are at most 2048. @param {number} error */
+  /** Return how far learning can move a weight, as inputs are at most 2048: often not at all. @param {number} error */
   function largestChange(error) {
     return (Math.abs(error) * 2048 + 32768) >> 16;
   }
@@ -1523,7 +1564,7 @@ function createContextDecoder() {
     return decideSteps(bytes, end, colors, up, x, W, WW, NN);
   }
 
-  /** @type {NonNullable<typeof contextDecoder>} */
+  /** @type {ContextDecoder} */
   return function decodeContext(bytes, start, end, header, palette, out, outStart, rows, place) {
     const { width, colors } = header;
     reset(width * rows);
@@ -2269,7 +2310,12 @@ async function fetchRows(file, header, layout, { x, y, width, height }) {
   if (indexBits === 0) {
     return indices;
   }
-  /** Return the bit of the file where a pixel's index begins, as a byte and a bit of it. @param {number} row @param {number} column */
+  /**
+   * Return where the index of a pixel begins: a byte of the file, and a bit of that.
+   *
+   * @param {number} row
+   * @param {number} column
+   */
   const locate = (row, column) => {
     const strip = Math.floor(row / stripRows);
     const bits = ((row % stripRows) * header.width + column) * indexBits;
