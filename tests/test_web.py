@@ -650,6 +650,30 @@ def test_lazy_loading(site: Site) -> None:
     assert [("a.kmq", None)] == site.handler.asked
 
 
+@pytest.mark.parametrize("loading", ["eager", "lazy"])
+def test_elements_of_a_program(site: Site, loading: str) -> None:
+    """An element that a program makes loads on the page and off it, and decode() waits for no scrolling."""
+    put_picture(site)
+    page = site.show(f"{ELEMENT}<div style='height: 5000px'></div>")
+    page.wait_for_function("customElements.get('kmq-image') !== undefined")
+    said = page.evaluate(
+        """async (loading) => {
+            const sizes = [];
+            for (const isAppended of [true, false]) {
+                const element = document.createElement("kmq-image");
+                Object.assign(element, { loading, src: "a.kmq", alt: "A cat" });
+                const shown = element.decode();
+                if (isAppended) document.body.append(element);
+                await shown;
+                sizes.push(element.naturalWidth, element.width, element.complete);
+            }
+            return sizes;
+        }""",
+        loading,
+    )
+    assert [60, 60, True, 60, 60, True] == said
+
+
 @pytest.mark.parametrize("ratio", [1, 1.5, 2])
 def test_square_pixels(site: Site, ratio: float) -> None:
     """Enlarged pixels are squares, reduced ones are mixed; with snap they are whole device pixels wide."""

@@ -6,7 +6,7 @@
  * `error`. The shadow parts `image` and `canvas` can be styled.
  */
 
-import { decodeAsync, LimitError, readHeader } from "./kmq.js";
+import { decodeAsync, DEFAULT_MAX_PIXELS, LimitError, readHeader } from "./kmq.js";
 
 // What no browser draws on a canvas.
 const LARGEST_SIDE = 32767;
@@ -68,6 +68,7 @@ export const KmqImage = class KmqImage extends Base {
    */
   #outcome = makeOutcome();
   #isQueued = false;
+  #isWanted = false;
 
   constructor() {
     super();
@@ -96,8 +97,8 @@ export const KmqImage = class KmqImage extends Base {
     } catch {
       this.#size.observe(this);
     }
-    if (this.#state === "empty" || this.#state === "waiting") {
-      this.#queue();
+    if (this.#state === "waiting") {
+      this.#watch();
     }
   }
 
@@ -192,8 +193,10 @@ export const KmqImage = class KmqImage extends Base {
     if (!this.hasAttribute("src")) {
       return Promise.reject(new DOMException("there is no src", "EncodingError"));
     }
+    // Who waits for it wants to have it.
+    this.#isWanted = true;
     if (this.#state === "waiting" && !this.#isQueued) {
-      this.#load(); // who waits for it wants to have it
+      this.#load();
     }
     return this.#outcome.promise;
   }
@@ -213,6 +216,7 @@ export const KmqImage = class KmqImage extends Base {
     this.#visibility?.disconnect();
     this.#outcome.reject(new DOMException("the source was replaced", "AbortError"));
     this.#outcome = makeOutcome();
+    this.#isWanted = false;
     if (this.#isQueued) {
       return;
     }
@@ -223,21 +227,27 @@ export const KmqImage = class KmqImage extends Base {
       if (!this.hasAttribute("src")) {
         this.#setState("empty");
         this.#setNatural(0, 0);
-      } else if (this.loading === "lazy") {
+      } else if (this.loading === "lazy" && !this.#isWanted) {
         this.#setState("waiting");
-        this.#visibility = new IntersectionObserver(
-          (entries) => {
-            if (entries.some((entry) => entry.isIntersecting)) {
-              this.#load();
-            }
-          },
-          { rootMargin: LAZY_MARGIN },
-        );
-        this.#visibility.observe(this);
+        this.#watch();
       } else {
         this.#load();
       }
     });
+  }
+
+  /** Load when the place of the picture comes near. */
+  #watch() {
+    this.#visibility?.disconnect();
+    this.#visibility = new IntersectionObserver(
+      (entries) => {
+        if (entries.some((entry) => entry.isIntersecting)) {
+          this.#load();
+        }
+      },
+      { rootMargin: LAZY_MARGIN },
+    );
+    this.#visibility.observe(this);
   }
 
   async #load() {
@@ -295,7 +305,7 @@ export const KmqImage = class KmqImage extends Base {
         isLaidOut = true;
         try {
           const { width, height } = readHeader(join(chunks, bytes));
-          if (Math.max(width, height) > LARGEST_SIDE) {
+          if (Math.max(width, height) > LARGEST_SIDE || width * height > DEFAULT_MAX_PIXELS) {
             throw new LimitError(`${width} x ${height} pixels are more than a canvas has`);
           }
           this.#setNatural(width, height);

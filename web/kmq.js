@@ -2006,11 +2006,13 @@ function takeWork(worker) {
     }
   };
   signal?.addEventListener("abort", discard, { once: true });
-  worker.onerror = (event) => {
+  const onFailure = (/** @type {Event} */ event) => {
     event.preventDefault();
     signal?.removeEventListener("abort", discard);
     discard();
   };
+  worker.onerror = onFailure;
+  worker.onmessageerror = onFailure;
   worker.onmessage = ({ data }) => {
     signal?.removeEventListener("abort", discard);
     if (data.fault !== undefined) {
