@@ -85,6 +85,7 @@ def run_node(node: str, code: str, *arguments: str) -> Any:
     """Run code that has kmq, read and tell; return the JSON that it prints."""
     prelude = f"""
         import {{ readFileSync as read }} from "node:fs";
+        globalThis.crypto ??= (await import("node:crypto")).webcrypto;
         const kmq = await import({json.dumps((WEB / "kmq.js").as_uri())});
         {TELL}
     """

@@ -4,10 +4,26 @@
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { argv, exit, stderr, stdout } from "node:process";
-import { crc32, deflateSync } from "node:zlib";
+import { deflateSync } from "node:zlib";
 import { decode, KmqError, LimitError, readMetadata } from "./kmq.js";
 
 const USAGE = "usage: cli.js IN.kmq OUT.png | --info IN.kmq...";
+
+/**
+ * Return a CRC-32. That of node:zlib is missing from older versions.
+ *
+ * @param {Uint8Array} bytes
+ */
+function crc32(bytes) {
+  let state = -1;
+  for (const byte of bytes) {
+    state ^= byte;
+    for (let bit = 0; bit < 8; bit++) {
+      state = state & 1 ? (state >>> 1) ^ 0xedb88320 : state >>> 1;
+    }
+  }
+  return ~state >>> 0;
+}
 
 /**
  * @param {string} type
