@@ -432,7 +432,8 @@ class Table:
         # 6.2.6: "h = hash(key[i] + i * M_KIND)"
         hashes = [_hash(key + i * M_KIND) for i, key in enumerate(keys)]
         # 6.2.6: "First the checks of all eight entries e are read; then the eight contexts are done in their
-        # order, each with what those before it have left of the entry e xor 1 and of s0."
+        # order, each with what those before it have left of the entry e xor 1 (its check too) and of the s0
+        # of both entries."
         entries = [h >> self.shift for h in hashes]
         places = []
         for h, e, found in zip(hashes, entries, [checks[e] for e in entries], strict=True):

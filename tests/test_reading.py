@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import RangeHandler, indexed_images, photo
+from support import ROOT, RangeHandler, indexed_images, photo
 
 import kmcodec
 from kmcodec.container.writer import write_image
@@ -144,19 +144,31 @@ def test_sources(tmp_path: Path) -> None:
         assert (16, 3) == reader.palette.shape
 
 
-def test_sections_are_read_when_asked_for() -> None:
-    """A region is read whatever the metadata is; damage to it is found by what reads all."""
+def test_sections_are_read_before_pixels() -> None:
+    """Opening reads no metadata; what gives pixels does: a section can say that they mean something else."""
     metadata = kmcodec.Metadata(texts=(kmcodec.Text("Title", "long " * 1000),))
     data = bytearray(kmcodec.encode(photo(), 4, metadata=metadata))
     file = CountingFile(bytes(data))
-    kmcodec.KmqReader(file).region(0, 0, 8, 8)
+    reader = kmcodec.KmqReader(file)
     assert file.bytes_read < 100
+    for _ in range(3):
+        reader.region(0, 0, 8, 8)
+    assert 5000 < file.bytes_read < 5500
     data[60] ^= 1
     reader = kmcodec.KmqReader(io.BytesIO(data))
-    assert (8, 8, 3) == reader.region(0, 0, 8, 8).shape
-    for read in (lambda: reader.sections, reader.pixels, reader.indices, reader.verify, lambda: list(reader)):
+    for read in (
+        lambda: reader.sections,
+        lambda: reader.region(0, 0, 8, 8),
+        reader.pixels,
+        reader.indices,
+        reader.verify,
+        lambda: list(reader),
+    ):
         with pytest.raises(kmcodec.KmqFormatError, match="sections_crc"):
             read()
+    unknown = (ROOT / "spec" / "vectors" / "invalid" / "section-required-alone.kmq").read_bytes()
+    with pytest.raises(kmcodec.KmqFormatError, match="section type"):
+        kmcodec.KmqReader(unknown).region(0, 0, 1, 1)
 
 
 @pytest.mark.parametrize("kind", ["pixels", "salvage"])

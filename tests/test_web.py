@@ -482,6 +482,8 @@ def test_regions_that_are_not_there(site: Site) -> None:
     (site.folder / "empty.kmq").write_bytes(b"")
     data[-1000] ^= 1
     (site.folder / "damaged.kmq").write_bytes(data)
+    unknown = ROOT / "spec" / "vectors" / "invalid" / "section-required-alone.kmq"
+    (site.folder / "unknown.kmq").write_bytes(unknown.read_bytes())
     page = site.show("")
     region: dict[str, float] = {"x": 0, "y": 40, "width": 800, "height": 20}
     wrongs: list[dict[str, float]] = [{"x": 1}, {"y": 41}, {"width": 0}, {"x": -1}, {"height": 0.5}]
@@ -493,6 +495,8 @@ def test_regions_that_are_not_there(site: Site) -> None:
     assert ["signature", 0] == page.evaluate(FETCH, ["empty.kmq", region, {}])
     assert ["strip_crc", len(data) - 4] == page.evaluate(FETCH, ["damaged.kmq", region, {"verify": True}])
     assert 3 == len(page.evaluate(FETCH, ["a.kmq", region, {"verify": True}]))
+    pixel = {"x": 0, "y": 0, "width": 1, "height": 1}
+    assert "section type" == page.evaluate(FETCH, ["unknown.kmq", pixel, {}])[0]
 
 
 # The element.

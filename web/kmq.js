@@ -2283,19 +2283,21 @@ export async function fetchRegion(
   if (file.size !== undefined && file.size > layout.fileBytes) {
     throw new KmqError(layout.fileBytes, "file", `${file.size} bytes`, `${layout.fileBytes} bytes`);
   }
+  // With the sections, for one that is required and not known says that the indices are not what they seem.
   let start = beginning.bytes;
-  if (start.length < layout.sectionsOffset) {
-    const rest = await file.readExactly(start.length, layout.sectionsOffset);
-    const joined = new Uint8Array(layout.sectionsOffset);
+  if (start.length < layout.stripsOffset) {
+    const rest = await file.readExactly(start.length, layout.stripsOffset);
+    const joined = new Uint8Array(layout.stripsOffset);
     joined.set(start);
     joined.set(rest, start.length);
     start = joined;
   }
   const palette = readPalette(header, start);
+  const sections = readSections(start, layout.sectionsOffset, header.sectionsBytes);
   const indices = verify
     ? await fetchStrips(file, header, layout, palette, region, maxPixels)
     : await fetchRows(file, header, layout, region);
-  return new DecodedImage(region.width, region.height, header, palette, indices, []);
+  return new DecodedImage(region.width, region.height, header, palette, indices, sections);
 }
 
 /**

@@ -221,8 +221,9 @@ class KmqReader:
             In pixels, at least 1.
         verify : bool, optional
             Whether to check the strips in which the region lies, which means to read all of each. Without,
-            only the bytes of the region are read, and damage can go unnoticed. Default: only if the file is
-            in memory or mapped. With context coding, strips are always read as a whole, and checked.
+            only the bytes of the region and, the first time, the metadata are read, and damage to pixels can
+            go unnoticed. Default: only if the file is in memory or mapped. With context coding, strips are
+            always read as a whole, and checked.
 
         Returns
         -------
@@ -236,6 +237,8 @@ class KmqReader:
             If damage is found.
         """
         x, y, width, height = check_region(self.header, x, y, width, height)
+        # "A capital (A..Z): required. The pixels cannot be understood without it".
+        _ = self.sections
         verify = self._source.in_memory if verify is None else verify
         header = self.header
         indices = empty_indices((height, width), header.n_colors)
