@@ -17,8 +17,8 @@ from kmcodec.image import MAX_COLORS, IndexedImage, drop_opaque_alpha
 from kmcodec.metrics import mean_squared_error, psnr_db, structural_similarity
 from kmcodec.quantize.choose import Quality, choose_n_colors, choose_palette_for_goal
 from kmcodec.quantize.histogram import ColorCounter, Histogram, count_picture, look_up
-from kmcodec.quantize.options import Iteration, check_options
-from kmcodec.quantize.palette import Choice, choose_palette
+from kmcodec.quantize.options import Iteration, Request, check_options
+from kmcodec.quantize.palette import choose_palette
 from kmcodec.threads import Workers
 
 
@@ -97,7 +97,7 @@ def quantize(
     TypeError, ValueError
         If an argument has the wrong type, or is out of range.
     """
-    pixels = drop_opaque_alpha(check_pixels(rgb))
+    pixels = check_pixels(rgb)
     request = check_options(
         n_colors,
         max_colors=max_colors,
@@ -114,26 +114,59 @@ def quantize(
         on_iteration=on_iteration,
     )
     with Workers(threads) as workers:
-        histogram, rows = count_picture(pixels, workers)
+        return CountedPicture(pixels, workers).quantize(request, workers)
+
+
+class CountedPicture:
+    """Hold a picture whose colours are counted, to quantize it as often as is asked.
+
+    Counting them takes about as long as choosing a few of them.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width, 3) or (height, width, 4), uint8
+        As for quantize.
+    workers : Workers
+
+    Attributes
+    ----------
+    pixels : ndarray, shape (height, width, 3) or (height, width, 4), uint8
+        Without an alpha channel that is 255 everywhere.
+    histogram : Histogram
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], workers: Workers) -> None:
+        self.pixels = drop_opaque_alpha(pixels)
+        self.histogram, self._rows = count_picture(self.pixels, workers)
+
+    def quantize(self, request: Request, workers: Workers) -> IndexedImage:
+        """Do what quantize does.
+
+        Raises
+        ------
+        TargetError, MissingExtraError
+            As for quantize.
+        """
 
         def measure(n_colors: int) -> Quality:
-            result = render(choose_palette(histogram, request._replace(n_colors=n_colors), workers)).to_rgb()
+            result = self._render(request._replace(n_colors=n_colors), workers).to_rgb()
             ssim = None
-            if target_ssim is not None:
-                ssim = structural_similarity(pixels, result, workers)
+            if request.goal is not None and request.goal.target_ssim is not None:
+                ssim = structural_similarity(self.pixels, result, workers)
                 if ssim is None:
                     raise TargetError("the SSIM of a picture of a side below 7 pixels is not defined")
-            return Quality(psnr_db(mean_squared_error(pixels, result)), ssim)
+            return Quality(psnr_db(mean_squared_error(self.pixels, result)), ssim)
 
-        def render(choice: Choice) -> IndexedImage:
-            if choice.ditherer is None:
-                indices = look_up(rows, choice.list_indices(), workers)
-            else:
-                indices = choice.ditherer.dither(rows, workers)
-            return IndexedImage(choice.palette, indices)
+        chosen = choose_n_colors(self.histogram, request, workers, measure)
+        return self._render(request._replace(n_colors=chosen), workers)
 
-        chosen = choose_n_colors(histogram, request, workers, measure)
-        return render(choose_palette(histogram, request._replace(n_colors=chosen), workers))
+    def _render(self, request: Request, workers: Workers) -> IndexedImage:
+        choice = choose_palette(self.histogram, request, workers)
+        if choice.ditherer is None:
+            indices = look_up(self._rows, choice.list_indices(), workers)
+        else:
+            indices = choice.ditherer.dither(self._rows, workers)
+        return IndexedImage(choice.palette, indices)
 
 
 def build_palette(
