@@ -95,7 +95,7 @@ def test_sample_is_of_the_colors_that_are_seen() -> None:
 
 def test_oklab_axes() -> None:
     """Where points lie is Oklab: white, and red as its author gives it."""
-    found = plots._locate(np.array([[255, 255, 255], [255, 0, 0]], np.uint8), "oklab")
+    found = plots.locate_colors(np.array([[255, 255, 255], [255, 0, 0]], np.uint8), "oklab")
     expected = np.array([[0, 0, 1], [0.2249, 0.1258, 0.6280]])
     np.testing.assert_allclose(expected, found, atol=2e-3)
 
@@ -144,7 +144,7 @@ class TestAnimation:
         assert len(animate.draw_iterations(picture, 3, axes_space="oklab")) > 1
         assert 1 == len(animate.draw_iterations(pictures()["nothing but alpha"], 3))
         half = kmcodec.Iteration(0, 0.0, np.array([[50.0, 25.0, 0.0, 127.5], [0.0, 0.0, 0.0, 0.0]]))
-        assert [[100, 50, 0, 128], [0, 0, 0, 0]] == animate._to_palette(half).tolist()
+        assert [[100, 50, 0, 128], [0, 0, 0, 0]] == animate.to_palette(half).tolist()
 
     @pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
     def test_command(self, tmp_path: Path, suffix: str) -> None:

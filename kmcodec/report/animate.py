@@ -67,7 +67,7 @@ def draw_iterations(
     step = -(-max(rgb.shape[:2]) // _MOST_SIDE)
     small = rgb[::step, ::step]
     space = options.get("space", "srgb")
-    steps = [(_describe(iteration, rgb), _to_palette(iteration)) for iteration in history]
+    steps = [(_describe(iteration, rgb), to_palette(iteration)) for iteration in history]
     steps.append((f"end: {len(result.palette)} colours", result.palette))
     frames = []
     with plots.drawing():
@@ -117,7 +117,7 @@ def _describe(iteration: Iteration, rgb: NDArray[np.uint8]) -> str:
     return f"iteration {iteration.number}: squared error {error:.4g} per pixel"
 
 
-def _to_palette(iteration: Iteration) -> NDArray[np.uint8]:
+def to_palette(iteration: Iteration) -> NDArray[np.uint8]:
     """Return the centroids of an iteration as colours, with straight alpha."""
     centroids = iteration.centroids.copy()
     if centroids.shape[1] == 4:

@@ -296,7 +296,7 @@ def scatter_colors(
 ) -> None:
     """Draw colours as points in 3-D axes, in their own colours or, where given, in those of paint."""
     shown = colors / 255 if paint is None else paint
-    axes.scatter(*_locate(colors, space).T, c=shown, s=size, linewidths=0, alpha=0.7, rasterized=True)
+    axes.scatter(*locate_colors(colors, space).T, c=shown, s=size, linewidths=0, alpha=0.7, rasterized=True)
 
 
 def scatter_centroids(axes: Any, colors: NDArray[Any], counts: NDArray[np.int64], space: str) -> None:
@@ -304,7 +304,7 @@ def scatter_centroids(axes: Any, colors: NDArray[Any], counts: NDArray[np.int64]
     opaque = to_opaque(colors)
     sizes = 12 + 1500 * counts / max(1, counts.sum())
     axes.scatter(
-        *_locate(opaque, space).T,
+        *locate_colors(opaque, space).T,
         c=opaque / 255,
         s=sizes,
         edgecolors="#888888",
@@ -321,7 +321,7 @@ def frame_space(axes: Any, colors: NDArray[np.uint8], space: str) -> None:
     if space == "rgb":
         axes.set(xlim=(0, 255), ylim=(0, 255), zlim=(0, 255), xlabel="R", ylabel="G", zlabel="B")
     else:
-        chroma = float(np.abs(_locate(colors, space)[:, :2]).max(initial=0.05))
+        chroma = float(np.abs(locate_colors(colors, space)[:, :2]).max(initial=0.05))
         limits = (-chroma, chroma)
         axes.set(xlim=limits, ylim=limits, zlim=(0, 1), xlabel="a", ylabel="b", zlabel="L")
     axes.view_init(elev=24, azim=-58)
@@ -352,7 +352,7 @@ def to_opaque(colors: NDArray[Any]) -> NDArray[np.uint8]:
     return opaque
 
 
-def _locate(colors: NDArray[np.uint8], space: str) -> NDArray[np.float64]:
+def locate_colors(colors: NDArray[np.uint8], space: str) -> NDArray[np.float64]:
     """Return where colours, shape (n, 3), lie in a plot: R, G, B, or a, b and L of Oklab."""
     if space == "rgb":
         return colors.astype(np.float64)
