@@ -51,10 +51,26 @@ ALLOWED = {
         "container",
         "errors",
         "image",
+        "metadata",
         "metrics",
+        "palettes",
         "pictures",
         "quantize",
         "recipe",
+        "threads",
+    },
+    "studio": {
+        "checks",
+        "container",
+        "errors",
+        "image",
+        "metadata",
+        "metrics",
+        "palettes",
+        "pictures",
+        "quantize",
+        "report",
+        "rows",
         "threads",
     },
     "plugins": {
@@ -131,6 +147,13 @@ def test_only_pictures_and_the_plugin_import_pillow(path: Path) -> None:
     """Pillow and its plugins are imported by pictures.py, and by kmcodec's plugin for Pillow."""
     uses_pillow = any(module.split(".")[0] in ("PIL", "pillow_jxl") for module in imports_of(path))
     assert uses_pillow == (path.relative_to(PACKAGE).as_posix() in ("pictures.py", "plugins/pillow.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_studio_imports_a_web_server(path: Path) -> None:
+    """NiceGUI and what it stands on are imported by the studio."""
+    used = {module.split(".")[0] for module in imports_of(path)}
+    assert used.isdisjoint({"nicegui", "fastapi", "starlette", "uvicorn"}) or path.parent.name == "studio"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))

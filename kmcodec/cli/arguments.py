@@ -72,6 +72,7 @@ def build_parser() -> Parser:
         _add_palette,
         _add_plot,
         _add_animate,
+        _add_studio,
         _add_thumbnail,
         _add_completion,
         _add_desktop,
@@ -422,6 +423,28 @@ def _add_animate(commands: Parser) -> None:
     _add_colors(animate, 16)
     _add_search(animate)
     _add_force(animate)
+
+
+def _add_studio(commands: Parser) -> None:
+    studio = commands.add_command(
+        "studio",
+        "a page to try settings on a picture",
+        description="Open a page in the browser to try settings on a picture, and to look into .kmq files"
+        " (needs kmcodec[studio]).",
+        examples=[
+            ("kmq studio photo.png", "original and result under a slider"),
+            ("kmq studio --no-browser --port 8080", "print the address only"),
+        ],
+        notes="The page is for this machine only, at an address that others cannot guess;\n"
+        "nothing leaves it. Ctrl-C ends it.",
+    )
+    studio.add_argument(
+        "input", metavar="INPUT", nargs="?", help=f"{_PICTURE}; default: the page asks for one"
+    )
+    studio.add_argument(
+        "--port", type=_integer(0, 65535), default=0, metavar="N", help="default: one that is free"
+    )
+    studio.add_argument("--no-browser", action="store_true", help="do not open a browser")
 
 
 def _add_thumbnail(commands: Parser) -> None:

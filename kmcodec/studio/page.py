@@ -1,0 +1,592 @@
+"""The page of the studio, and what its scripts ask the server for.
+
+Owns what is shown where. A tab has a session of its own, which ends with it; what the session tells, from its
+threads, is shown in the tab's event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+from fastapi import Request, Response
+from nicegui import Client, app, ui
+from nicegui.elements.mixins.text_element import TextElement
+
+from kmcodec.container.reader import KmqReader
+from kmcodec.errors import KmqError
+from kmcodec.metrics import HINT, has_scikit_image
+from kmcodec.report.measure import measure_size
+from kmcodec.report.plots import locate_colors, to_opaque
+from kmcodec.studio import session as model
+from kmcodec.studio.session import Numbers, Session, Settings
+
+#: Bytes of a file that may be opened.
+MOST_BYTES = 64 << 20
+
+# What is shown where there is no number.
+_NOTHING = "\N{EN DASH}"
+
+# Points of the colour space that are drawn.
+_MOST_POINTS = 2000
+_MOST_CENTROIDS = 1024
+
+_ACCEPT = "image/*,.kmq,.npy,.jxl,.avif,.tif,.tiff"
+
+_NUMBERS = (
+    ("size", "File"),
+    ("bits", "Bits per pixel"),
+    ("ratio", "Ratio to raw pixels"),
+    ("source", "Ratio to original file"),
+    ("psnr", "PSNR"),
+    ("ssim", "SSIM"),
+    ("delta", "Delta E, mean"),
+    ("delta95", "Delta E, 95 %"),
+)
+
+
+class Start(NamedTuple):
+    """Hold a file that each new tab opens."""
+
+    name: str
+    data: bytes
+
+
+class Viewer(ui.element, component="viewer.js"):
+    """Show original and result under a slider."""
+
+
+class Controls(ui.element, component="controls.js"):
+    """Take settings."""
+
+
+class Palette(ui.element, component="palette.js"):
+    """Show the palette, and take colours to lock or change."""
+
+
+class Stepper(ui.element, component="stepper.js"):
+    """Take the number of an iteration."""
+
+
+# Those that are open, by what stands in their addresses.
+_tabs: dict[str, _Tab] = {}
+
+
+def build_routes(start: Start | None) -> None:
+    """Tell NiceGUI's app what there is."""
+
+    @ui.page("/", title="kmq studio", dark=None)
+    def build_page(client: Client, request: Request) -> None:
+        tab = _Tab(client, request.scope.get("root_path", ""))
+        _tabs[tab.id] = tab
+        client.on_delete(tab.close)
+        if start is not None:
+            client.on_connect(lambda: tab.open_first(start))
+
+    @app.get("/files/{name}")
+    def send_script(name: str) -> Response:
+        scripts = {"kmq.js": "kmcodec.web", "decoder.js": "kmcodec.studio"}
+        if name not in scripts:
+            return Response(status_code=404)
+        script = resources.files(scripts[name]).joinpath(name).read_bytes()
+        return Response(script, media_type="text/javascript")
+
+    @app.post("/tabs/{tab_id}/file")
+    async def take_file(tab_id: str, name: str, request: Request) -> Response:
+        tab = _tabs.get(tab_id)
+        if tab is None:
+            return Response("this page is out of date; load it again", 404, media_type="text/plain")
+        data = bytearray()
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > MOST_BYTES:
+                return Response(
+                    f"more than the {MOST_BYTES >> 20} MiB that can be opened here.",
+                    413,
+                    media_type="text/plain",
+                )
+        message = await tab.open_file(name, bytes(data))
+        return Response(message, 200 if message is None else 422, media_type="text/plain")
+
+    @app.get("/tabs/{tab_id}/original")
+    def send_original(tab_id: str) -> Response:
+        tab = _tabs.get(tab_id)
+        pixels = None if tab is None else tab.session.original
+        return Response(status_code=404) if pixels is None else _send(pixels.tobytes())
+
+    @app.get("/tabs/{tab_id}/results/{version}")
+    def send_result(tab_id: str, version: int) -> Response:
+        tab = _tabs.get(tab_id)
+        result = None if tab is None else tab.session.get_result(version)
+        return Response(status_code=404) if result is None else _send(result.data)
+
+    @app.get("/tabs/{tab_id}/save/{version}.{suffix}")
+    def save_result(tab_id: str, version: int, suffix: str) -> Response:
+        tab = _tabs.get(tab_id)
+        result = None if tab is None else tab.session.get_result(version)
+        if tab is None or result is None or suffix not in ("kmq", "png"):
+            return Response(status_code=404)
+        name = f"{tab.session.name}.{suffix}"
+        if suffix == "kmq":
+            return _send(result.data, "image/x-kmq", name)
+        return _send(tab.session.encode_png(version) or b"", "image/png", name)
+
+
+def _send(data: bytes, media_type: str = "application/octet-stream", name: str | None = None) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if name is not None:
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    return Response(data, media_type=media_type, headers=headers)
+
+
+class _Tab:
+    """Show what a session tells in one tab of a browser."""
+
+    def __init__(self, client: Client, root: str) -> None:
+        self.id = secrets.token_urlsafe(12)
+        self._client = client
+        self._loop = asyncio.get_running_loop()
+        self.session = Session(self._tell)
+        self._base = f"{root}/tabs/{self.id}"
+        self._settings = Settings()
+        self._stages: dict[int, str] = {}
+        self._is_started = False
+        self._shown: dict[str, bool] = {}
+        self._image: Any = None
+        self._build()
+
+    def close(self) -> None:
+        """Forget all."""
+        _tabs.pop(self.id, None)
+        self.session.close()
+
+    # --- The page.
+
+    def _build(self) -> None:
+        ui.add_css(resources.files("kmcodec.studio").joinpath("style.css").read_text(encoding="utf-8"))
+        ui.add_head_html('<meta name="color-scheme" content="light dark">')
+        with ui.element("div").classes("studio"):
+            with ui.element("header"):
+                _Text("h1", "kmq studio")
+                _Text("p", "Pictures in few colours, chosen by k-means").classes("small")
+            self._viewer = Viewer()
+            self._viewer.props["base"] = self._base
+            self._viewer.props["accept"] = _ACCEPT
+            self._viewer.props["most-bytes"] = MOST_BYTES
+            with ui.element("div").classes("panel"):
+                self._controls = Controls()
+                self._controls.props["start"] = {
+                    name: value
+                    for name, value in self._settings._asdict().items()
+                    if name not in ("locked", "replaced")
+                }
+                self._controls.on("settings", lambda event: self._change(event.args))
+                self._build_numbers()
+                self._contents = ui.element("section").classes("contents").props('aria-label="The file"')
+                self._contents.set_visibility(False)
+            self._palette = Palette()
+            self._palette.on("colors", lambda event: self._change(event.args))
+            self._studies = ui.element("div").classes("studies")
+            with self._studies:
+                self._build_space()
+                self._build_curve()
+                self._build_iterations()
+
+    def _build_numbers(self) -> None:
+        with ui.element("section").classes("numbers").props('aria-labelledby="numbers-title"'):
+            with ui.element("div").classes("bar"):
+                _Text("h2", "Result").props("id=numbers-title")
+                with ui.element("span").classes("group"):
+                    self._saves = {
+                        suffix: ui.element("a").classes("button").props(f'download data-save="{suffix}"')
+                        for suffix in ("kmq", "png")
+                    }
+                    for suffix, link in self._saves.items():
+                        with link:
+                            ui.label(f"Save .{suffix}" if suffix == "kmq" else "Save PNG")
+                        link.set_visibility(False)
+            with ui.element("dl"):
+                self._values, self._pairs = {}, {}
+                for key, label in _NUMBERS:
+                    with ui.element("div") as self._pairs[key]:
+                        _Text("dt", label)
+                        self._values[key] = _Text("dd", _NOTHING).props(f'data-number="{key}"')
+            # For those who hear the page: one sentence when all is known, rather than each number.
+            self._status = _Text("p", "").classes("unseen").props('role="status"')
+            self._notes = _Text("p", "").classes("small")
+            if not has_scikit_image():
+                self._notes.set_text(f"{HINT}.")
+
+    def _build_details(self, name: str, title: str) -> ui.element:
+        """Return a part that is folded, and for which nothing is computed until it is opened."""
+        details = ui.element("details").classes("study").props(f'data-study="{name}"')
+
+        def toggle(is_open: bool) -> None:
+            self._shown[name] = is_open
+            if is_open:
+                self._study(name)
+
+        details.on("toggle", lambda event: toggle(bool(event.args)), js_handler="(e) => emit(e.target.open)")
+        with details:
+            _Text("summary", title)
+        return details
+
+    def _build_space(self) -> None:
+        with self._build_details("space", "Colours in space"):
+            self._space = ui.echart(_SPACE, enable_3d=True).classes("chart").props('role="img"')
+            self._space.props["aria-label"] = "Colours of the original and, larger, of the palette, in space"
+            with ui.element("div").classes("bar"):
+                with ui.element("span").classes("group").props('role="group" aria-label="Turn"'):
+                    for sign, label, dx, dy in (
+                        ("←", "left", -15, 0),
+                        ("→", "right", 15, 0),
+                        ("↑", "up", 0, 15),
+                        ("↓", "down", 0, -15),
+                    ):
+                        button = ui.element("button").props(f'type=button aria-label="Turn {label}"')
+                        button.on("click", lambda dx=dx, dy=dy: self._turn(dx, dy))
+                        with button:
+                            ui.label(sign)
+                _Text(
+                    "p", "Small: colours of the original. Large: those of the palette, by their share."
+                ).classes("small")
+            self._view = [40, 20]
+            self._sample: Any = None
+
+    def _build_curve(self) -> None:
+        with self._build_details("curve", "How many colours"):
+            self._curve = ui.echart(_CURVE).classes("chart").props('role="img"')
+            self._curve_text = _Text("p", "").classes("small")
+            self._traced: model.Traced | None = None
+
+    def _build_iterations(self) -> None:
+        with self._build_details("iterations", "Iterations of k-means"):
+            self._stepper = Stepper()
+            self._stepper.on("step", lambda event: self._show_iteration(int(event.args)))
+            _Text(
+                "p", "The picture shows the centroids of that iteration; the end is the result again."
+            ).classes("small")
+            self._n_iterations = 0
+
+    # --- What the user does.
+
+    def open_first(self, start: Start) -> None:
+        """Open the file of the command line, once."""
+        if not self._is_started:
+            self._is_started = True
+
+            async def open_it() -> None:
+                message = await self.open_file(start.name, start.data)
+                if message is not None:
+                    self._viewer.run_method("tell", f"{start.name}: {message}")
+
+            # Kept, since the loop would not.
+            self._opening = asyncio.get_running_loop().create_task(open_it())
+
+    async def open_file(self, name: str, data: bytes) -> str | None:
+        """Open a file; return what is wrong with it, in a sentence, or None."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self.session.open_file, name, data)
+        except KmqError as error:
+            return f"{error}."
+        except MemoryError:
+            return "there is not enough memory for it."
+        return None
+
+    def _change(self, values: Mapping[str, Any]) -> None:
+        """Take settings, or those of colours, as the page sends them."""
+        try:
+            self._settings = Settings.read({**self._settings._asdict(), **values})
+        except (KeyError, TypeError, ValueError) as error:
+            self._viewer.run_method("tell", f"{error}.")
+            return
+        self.session.set(self._settings)
+        self._mark_colors()
+        for name in ("curve", "iterations"):
+            if self._shown.get(name):
+                self._study(name)
+
+    def _study(self, name: str) -> None:
+        if name == "curve":
+            self.session.trace_curve()
+        elif name == "iterations":
+            self.session.trace_iterations()
+        elif name == "space":
+            self._draw_space()
+
+    def _show_iteration(self, number: int) -> None:
+        if number < self._n_iterations:
+            self.session.show_iteration(number)
+        else:
+            self.session.set(self._settings)
+
+    def _turn(self, dx: int, dy: int) -> None:
+        self._view = [(self._view[0] + dx) % 360, max(-90, min(90, self._view[1] + dy))]
+        control = {"beta": self._view[0], "alpha": self._view[1]}
+        self._space.run_chart_method("setOption", {"grid3D": {"viewControl": control}})
+
+    # --- What the session tells.
+
+    def _tell(self, event: model.Event) -> None:
+        # The loop may have ended before the thread.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._show, event)
+
+    def _show(self, event: model.Event) -> None:
+        if self.id not in _tabs:
+            return
+        with self._client:
+            getattr(self, f"_show_{type(event).__name__.lower()}")(event)
+
+    def _show_failed(self, event: model.Failed) -> None:
+        self._viewer.run_method("tell", f"{event.message}.")
+
+    def _show_opened(self, event: model.Opened) -> None:
+        title = f"{event.name}, {event.width} x {event.height}, {event.n_colors:,} colours"
+        self._viewer.run_method("load", event.name, event.width, event.height, event.channels, title)
+        self._start_anew()
+        self._settings = self._settings._replace(locked=(), replaced=())
+        self._palette.run_method("forget")
+        if event.notes:
+            self._notes.set_text(" ".join(f"{note}." for note in event.notes))
+        self._set_mode(is_file=False)
+        for name in ("curve", "iterations"):
+            if self._shown.get(name):
+                self._study(name)
+
+    def _show_inspected(self, event: model.Inspected) -> None:
+        self._viewer.run_method("load", event.name, 0, 0, 0, event.name)
+        self._start_anew()
+        if event.faults:
+            self._viewer.run_method("tell", f"{event.name}: {' '.join(event.faults)}")
+        self._set_mode(is_file=True)
+        self._contents.clear()
+        with self._contents:
+            _Text("h2", "What is in the file" if event.rows else "What could be saved of the file")
+            button = ui.element("button").props("type=button").classes("button")
+            button.on(
+                "click", lambda: asyncio.get_running_loop().run_in_executor(None, self.session.compress_again)
+            )
+            with button:
+                ui.label("Compress these pixels again")
+            with ui.element("dl").classes("rows"):
+                for label, value in event.rows:
+                    with ui.element("div"):
+                        _Text("dt", label)
+                        _Text("dd", value)
+
+    def _set_mode(self, *, is_file: bool) -> None:
+        """Show what there is to say of a .kmq file, or what can be done with a picture."""
+        self._contents.set_visibility(is_file)
+        self._controls.set_visibility(not is_file)
+        self._studies.set_visibility(not is_file)
+        for key, pair in self._pairs.items():
+            pair.set_visibility(not is_file or key in ("size", "bits", "ratio"))
+
+    def _start_anew(self) -> None:
+        self._stages.clear()
+        self._sample = self._traced = self._image = None
+        self._n_iterations = 0
+        self._stepper.run_method("load", [])
+        self._notes.set_text("")
+        for label in self._values.values():
+            label.set_text(_NOTHING)
+        for link in self._saves.values():
+            link.set_visibility(False)
+
+    def _show_result(self, event: model.Result) -> None:
+        self._stages = {event.version: event.stage}
+        k = len(event.image.palette)
+        caption = f"{k:,} colours" if k != 1 else "1 colour"
+        if event.stage == "preview":
+            caption += ", preview"
+        elif event.stage == "iteration":
+            caption += ", iteration"
+        is_slow = event.stage == "full" and event.settings.coding == "context"
+        self._viewer.run_method("show", event.version, event.stage, caption, is_slow)
+        self._image = event.image
+        is_final = event.stage in ("full", "file")
+        for suffix, link in self._saves.items():
+            if is_final:
+                link.props(f'href="{self._base}/save/{event.version}.{suffix}"')
+            link.set_visibility(is_final)
+        if event.stage == "file":
+            size = measure_size(KmqReader(event.data).header)
+            self._values["size"].set_text(f"{size.file_bytes:,} bytes")
+            self._values["bits"].set_text(f"{size.bits_per_pixel:.3f}")
+            self._values["ratio"].set_text(f"{size.ratio:.2f} : 1")
+        elif event.stage == "iteration":
+            for label in self._values.values():
+                label.set_text(_NOTHING)
+        if is_final and self._shown.get("space"):
+            self._draw_space()
+
+    def _show_measured(self, event: model.Measured) -> None:
+        stage = self._stages.get(event.version)
+        # Numbers of what is no longer shown would be taken for those of what is.
+        if stage is None:
+            return
+        numbers = _format(event.numbers, is_preview=stage == "preview")
+        for key, value in numbers.items():
+            self._values[key].set_text(value)
+        if stage == "full" and event.numbers.ssim is not None and not event.numbers.is_rough:
+            known = ", ".join(numbers[key] for key in ("size", "ratio", "psnr"))
+            self._status.set_text(f"{event.numbers.colors} colours: {known}")
+
+    def _show_sampled(self, event: model.Sampled) -> None:
+        colors = event.colors
+        self._sample = colors[:: -(-len(colors) // _MOST_POINTS) or 1]
+        if self._shown.get("space"):
+            self._draw_space()
+
+    def _show_traced(self, event: model.Traced) -> None:
+        self._traced = event
+        elbow = event.elbow
+        self._curve_text.set_text(f"The elbow of the error is at {elbow} colours; the line is today's K.")
+        self._curve.run_chart_method(
+            "setOption",
+            {"series": [{"data": [list(pair) for pair in zip(event.n_colors, event.psnr_db, strict=True)]}]},
+        )
+        self._mark_colors()
+
+    def _show_iterated(self, event: model.Iterated) -> None:
+        self._n_iterations = len(event.errors)
+        self._stepper.run_method("load", event.errors)
+
+    def _mark_colors(self) -> None:
+        """Draw a line at today's K."""
+        if self._traced is not None and self._shown.get("curve"):
+            lines = [
+                {
+                    "xAxis": self._settings.n_colors,
+                    "lineStyle": {"type": "solid"},
+                    "label": {"formatter": f"K = {self._settings.n_colors}"},
+                },
+                {
+                    "xAxis": self._traced.elbow,
+                    "lineStyle": {"type": "dashed"},
+                    "label": {"formatter": "elbow", "position": "insideStartBottom"},
+                },
+            ]
+            self._curve.run_chart_method("setOption", {"series": [{"markLine": {"data": lines}}]})
+
+    def _draw_space(self) -> None:
+        series: list[dict[str, Any]] = [{"data": []}, {"data": []}]
+        space = "rgb" if self._settings.space == "srgb" else "oklab"
+        if self._sample is not None:
+            series[0]["data"] = _list_points(self._sample, space, np.full(len(self._sample), 3.0))
+        if self._image is not None and len(self._image.palette) <= _MOST_CENTROIDS:
+            counts = np.bincount(self._image.indices.ravel(), minlength=len(self._image.palette))
+            sizes = 7 + 40 * np.sqrt(counts / counts.sum())
+            series[1]["data"] = _list_points(to_opaque(self._image.palette), space, sizes)
+        names = ("R", "G", "B") if space == "rgb" else ("a", "b", "L")
+        axes = {f"{axis}Axis3D": {"name": name} for axis, name in zip("xyz", names, strict=True)}
+        self._space.run_chart_method("setOption", {**axes, "series": series})
+
+
+class _Text(TextElement):
+    """Be an element of any tag that holds a text."""
+
+    def __init__(self, tag: str, text: str) -> None:
+        super().__init__(tag=tag, text=text)
+
+
+def _format(numbers: Numbers, *, is_preview: bool) -> dict[str, str]:
+    """Return numbers as they are shown; a sign says which are rough."""
+    rough = "≈ " if numbers.is_rough else ""
+
+    def show(value: float | None, pattern: str, sign: str = "") -> str:
+        return "…" if value is None else sign + format(value, pattern)
+
+    psnr = "exact" if numbers.is_exact else show(numbers.psnr_db, ".2f", rough if is_preview else "") + " dB"
+    ratio, source = show(numbers.ratio, ".2f"), show(numbers.source_ratio, ".2f")
+    return {
+        "size": "…" if numbers.file_bytes is None else f"{numbers.file_bytes:,} bytes",
+        "bits": show(numbers.bits_per_pixel, ".3f"),
+        "ratio": ratio if numbers.ratio is None else f"{ratio} : 1",
+        "source": source if numbers.source_ratio is None else f"{source} : 1",
+        "psnr": psnr,
+        "ssim": show(numbers.ssim, ".4f", rough),
+        "delta": show(numbers.delta_e_mean, ".2f", rough),
+        "delta95": show(numbers.delta_e_p95, ".2f", rough),
+    }
+
+
+def _list_points(colors: Any, space: str, sizes: Any) -> list[dict[str, Any]]:
+    places = locate_colors(colors, space).round(4).tolist()
+    return [
+        {
+            "value": place,
+            "symbolSize": round(float(size), 1),
+            "itemStyle": {"color": "#" + bytes(color).hex()},
+        }
+        for place, color, size in zip(places, colors, sizes, strict=True)
+    ]
+
+
+_GREY = "#808488"
+_AXIS = {
+    "axisLine": {"lineStyle": {"color": _GREY}},
+    "splitLine": {"lineStyle": {"color": _GREY, "opacity": 0.25}},
+    "axisLabel": {"show": False},
+    # In lines of the usual height, the letters are cut.
+    "nameTextStyle": {"color": _GREY, "fontSize": 16, "lineHeight": 48},
+}
+_SPACE: dict[str, Any] = {
+    "animation": False,
+    "xAxis3D": {"type": "value", **_AXIS},
+    "yAxis3D": {"type": "value", **_AXIS},
+    "zAxis3D": {"type": "value", **_AXIS},
+    "grid3D": {
+        "viewControl": {"beta": 40, "alpha": 20, "distance": 190},
+        "axisPointer": {"show": False},
+        "temporalSuperSampling": {"enable": False},
+    },
+    "series": [
+        {"type": "scatter3D", "data": [], "silent": True, "itemStyle": {"opacity": 0.7}},
+        {
+            "type": "scatter3D",
+            "data": [],
+            "silent": True,
+            "itemStyle": {"opacity": 1, "borderColor": _GREY, "borderWidth": 1},
+        },
+    ],
+}
+_CURVE: dict[str, Any] = {
+    "animation": False,
+    "grid": {"left": 52, "right": 24, "top": 24, "bottom": 44},
+    "xAxis": {
+        "type": "log",
+        "logBase": 2,
+        "min": 2,
+        "max": 256,
+        "name": "colours",
+        "nameLocation": "middle",
+        "nameGap": 26,
+        "axisLabel": {"color": _GREY},
+        "nameTextStyle": {"color": _GREY},
+        "splitLine": {"show": False},
+    },
+    "yAxis": {
+        "type": "value",
+        "scale": True,
+        "name": "PSNR, dB",
+        "axisLabel": {"color": _GREY},
+        "nameTextStyle": {"color": _GREY},
+        "splitLine": {"lineStyle": {"color": _GREY, "opacity": 0.25}},
+    },
+    "series": [
+        {
+            "type": "line",
+            "data": [],
+            "symbolSize": 7,
+            "markLine": {"symbol": "none", "silent": True, "data": [], "label": {"color": _GREY}},
+        }
+    ],
+}

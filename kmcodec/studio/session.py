@@ -1,0 +1,597 @@
+"""What the studio does with a picture, without a page: files and settings in, results out.
+
+Owns what is computed when: a result as soon as can be, on fewer pixels first where all would take long; then
+what it measures, roughly and at last exactly. Whatever a newer wish makes out of date is dropped. Knows
+nothing of browsers: it tells what it has found, from threads of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmcodec import metrics
+from kmcodec.checks import check_choice, check_integer
+from kmcodec.container.layout import CODINGS, SIGNATURE
+from kmcodec.container.reader import KmqReader
+from kmcodec.container.salvage import FILL, salvage
+from kmcodec.container.writer import write_image
+from kmcodec.errors import KmqError, PictureError
+from kmcodec.image import MAX_COLORS, IndexedImage, Section
+from kmcodec.metadata import Metadata
+from kmcodec.palettes.colors import join_colors, list_colors, parse_color
+from kmcodec.pictures import Picture, encode_picture, read_picture
+from kmcodec.quantize.choose import find_elbow, trace_curve
+from kmcodec.quantize.colorspace import SPACES
+from kmcodec.quantize.dither import DITHERS
+from kmcodec.quantize.options import INITS, Iteration, Request, check_options
+from kmcodec.quantize.quantizer import CountedPicture, quantize
+from kmcodec.report.animate import to_palette
+from kmcodec.report.contents import list_contents
+from kmcodec.report.measure import measure_size
+from kmcodec.report.plots import sample_colors
+from kmcodec.rows import load_npy
+from kmcodec.studio.lane import Job, Lane
+from kmcodec.threads import Workers, count_threads
+
+#: Pixels that a picture may have: its colours, rows and results are all held in memory.
+MOST_PIXELS = 1 << 26
+
+# Pixels of a preview, and of a sample on which measures are taken roughly.
+_PREVIEW_PIXELS = 1 << 16
+_SAMPLE_PIXELS = 1 << 15
+
+# Pixels from which on a preview comes first; with dithering, which is some ten times slower.
+_MANY_PIXELS = 1 << 21
+_MANY_DITHERED_PIXELS = 1 << 17
+
+# Seconds without a move before something slow begins.
+_CALM = 0.25
+
+# Rows of each of the bands of a sample: enough for some windows of SSIM.
+_BAND_ROWS = 16
+
+# Results that can still be fetched: a browser may be some moves behind.
+_KEPT_RESULTS = 8
+
+
+class Settings(NamedTuple):
+    """Hold what a user has chosen.
+
+    Attributes
+    ----------
+    n_colors : int
+        K, 1..65536.
+    space, init, dither, coding : str
+        As for kmcodec.encode.
+    locked : tuple of str
+        Colours to keep in the palette, as #rrggbb or #rrggbbaa.
+    replaced : tuple of (str, str)
+        Colours to keep while clusters are sought, and what stands in their place in the file.
+    """
+
+    n_colors: int = 16
+    space: str = "srgb"
+    init: str = "split"
+    dither: str = "none"
+    coding: str = "packed"
+    locked: tuple[str, ...] = ()
+    replaced: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Settings:
+        """Return settings as a page sends them, checked.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one is none.
+        """
+        return cls(
+            check_integer("K", values["n_colors"], 1, MAX_COLORS),
+            check_choice("space", values["space"], SPACES),
+            check_choice("start", values["init"], INITS),
+            check_choice("dithering", values["dither"], ("none", *DITHERS)),
+            check_choice("coding", values["coding"], CODINGS),
+            tuple(_check_color(color) for color in values["locked"]),
+            tuple((_check_color(old), _check_color(new)) for old, new in values["replaced"]),
+        )
+
+    def to_request(self, **options: Any) -> Request:
+        """Return the request to the quantizer."""
+        kept = dict.fromkeys([*self.locked, *(old for old, _ in self.replaced)])
+        keep = join_colors([parse_color(color) for color in kept]) if kept else None
+        return check_options(
+            max(self.n_colors, len(kept)),
+            space=self.space,
+            init=self.init,
+            **{"dither": self.dither, "keep": keep, **options},
+        )
+
+
+def _check_color(color: Any) -> str:
+    return list_colors(np.array([parse_color(str(color))], np.uint8))[0]
+
+
+class Numbers(NamedTuple):
+    """Hold the numbers of a result, as kmcodec.report has them; None for what is not known yet.
+
+    Attributes
+    ----------
+    colors, file_bytes, ratio, bits_per_pixel, source_ratio, psnr_db, ssim, delta_e_mean, delta_e_p95
+        As in kmcodec.report.Report.
+    is_exact : bool
+        Whether the pixels are those of the original.
+    is_rough : bool
+        Whether SSIM and delta E, and of a preview PSNR, too, are those of a sample of the pixels.
+    """
+
+    colors: int
+    file_bytes: int | None
+    ratio: float | None
+    bits_per_pixel: float | None
+    source_ratio: float | None
+    psnr_db: float
+    ssim: float | None
+    delta_e_mean: float | None
+    delta_e_p95: float | None
+    is_exact: bool
+    is_rough: bool
+
+
+class Result(NamedTuple):
+    """Hold what has become of a picture.
+
+    Attributes
+    ----------
+    version : int
+        Later results have larger ones.
+    stage : str
+        "preview", of fewer pixels; "coding", whose pixels are final, but not the size; "full"; "iteration",
+        a step of k-means; "file", a .kmq file that was opened.
+    data : bytes
+        A .kmq file.
+    image : IndexedImage
+        What is in it.
+    settings : Settings
+    """
+
+    version: int
+    stage: str
+    data: bytes
+    image: IndexedImage
+    settings: Settings
+
+
+class Opened(NamedTuple):
+    """Tell of a picture that has been read.
+
+    Attributes
+    ----------
+    name : str
+    width, height, channels : int
+    n_colors : int
+        Distinct ones.
+    notes : tuple of str
+        What could not be taken along.
+    """
+
+    name: str
+    width: int
+    height: int
+    channels: int
+    n_colors: int
+    notes: tuple[str, ...]
+
+
+class Inspected(NamedTuple):
+    """Tell of a .kmq file that has been read.
+
+    Attributes
+    ----------
+    name : str
+    rows : list of (str, str)
+        Labels and values: what is in it.
+    faults : list of str
+        What is wrong with it, and what could be saved.
+    """
+
+    name: str
+    rows: list[tuple[str, str]]
+    faults: list[str]
+
+
+class Measured(NamedTuple):
+    """Tell the numbers of a result."""
+
+    version: int
+    numbers: Numbers
+
+
+class Traced(NamedTuple):
+    """Tell the error for each number of colours.
+
+    Attributes
+    ----------
+    n_colors : list of int
+    psnr_db : list of float
+        Finite: a picture that comes out exactly ends the curve.
+    elbow : int
+        K.
+    """
+
+    n_colors: list[int]
+    psnr_db: list[float]
+    elbow: int
+
+
+class Sampled(NamedTuple):
+    """Tell some of the colours of the picture, shape (n, 3), uint8."""
+
+    colors: NDArray[np.uint8]
+
+
+class Iterated(NamedTuple):
+    """Tell how k-means went: the mean squared error of each iteration."""
+
+    errors: list[float]
+
+
+class Failed(NamedTuple):
+    """Tell what went wrong, in a sentence."""
+
+    message: str
+
+
+Event: TypeAlias = Result | Opened | Inspected | Measured | Traced | Sampled | Iterated | Failed
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """Hold a picture that was opened, its colours counted."""
+
+    name: str
+    picture: Picture
+    source_bytes: int
+    sections: tuple[Section, ...]
+    counted: CountedPicture
+    small: CountedPicture
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        return self.counted.pixels
+
+
+class Session:
+    """Do what one user wants with one picture at a time.
+
+    Parameters
+    ----------
+    tell : callable
+        Is told each Event, by any thread.
+    threads : int, optional
+        Default: all processors.
+    """
+
+    def __init__(self, tell: Callable[[Event], None], threads: int | None = None) -> None:
+        self._tell = tell
+        self._threads = threads
+        # What one of them does goes on while another one is given something new.
+        names = ("results", "sample", "curve", "iterations")
+        self._lanes = {name: Lane(self._fail, threads) for name in names}
+        # The next move, whenever it comes, finds processors that are free.
+        self._lanes["measures"] = Lane(self._fail, max(1, count_threads(threads) // 2))
+        self._versions = itertools.count(1)
+        self._results: dict[int, Result] = {}
+        self._subject: _Subject | None = None
+        self._file: tuple[str, Result] | None = None
+        self._settings = Settings()
+        self._history: list[Iteration] = []
+        self._curves: dict[str, Traced] = {}
+
+    def close(self) -> None:
+        """Stop all work, and forget the picture."""
+        for lane in self._lanes.values():
+            lane.close()
+        self._subject = self._file = None
+        self._results.clear()
+        self._history.clear()
+
+    # What can be asked for.
+
+    @property
+    def original(self) -> NDArray[np.uint8] | None:
+        """The picture, shape (height, width, 3 or 4), uint8."""
+        return None if self._subject is None else self._subject.pixels
+
+    @property
+    def name(self) -> str:
+        """The name of what was opened last, without its suffix."""
+        name = self._subject.name if self._subject is not None else self._file[0] if self._file else "picture"
+        return os.path.splitext(name)[0]
+
+    def get_result(self, version: int) -> Result | None:
+        """Return a result, if it is one of the last."""
+        return self._results.get(version)
+
+    def encode_png(self, version: int) -> bytes | None:
+        """Return a result as PNG, with the metadata of the picture; None if it is not one of the last."""
+        result = self._results.get(version)
+        if result is None:
+            return None
+        return encode_picture(result.image, "PNG", KmqReader(result.data).metadata)
+
+    # What can be done.
+
+    def open_file(self, name: str, data: bytes) -> None:
+        """Read a file, and tell of it: a picture is Opened, a .kmq file Inspected. Blocks until then.
+
+        Raises
+        ------
+        KmqError
+            If it is neither, damaged beyond reading, or too large.
+        """
+        if data.startswith(SIGNATURE):
+            self._inspect(name, data)
+            return
+        pixels = load_npy(data)
+        if pixels is None:
+            picture = read_picture(io.BytesIO(data), max_pixels=MOST_PIXELS)
+        elif pixels.shape[0] * pixels.shape[1] > MOST_PIXELS:
+            raise PictureError(f"the array has more than {MOST_PIXELS:,} pixels")
+        else:
+            picture = Picture(pixels, Metadata(), ())
+        self._open(name, picture, len(data))
+
+    def compress_again(self) -> None:
+        """Take the pixels of the .kmq file that was opened last for a picture."""
+        if self._file is not None:
+            name, result = self._file
+            metadata = replace(KmqReader(result.data).metadata, recipe=None)
+            self._open(name, Picture(result.image.to_rgb(), metadata, ()), len(result.data))
+
+    def set(self, settings: Settings) -> None:
+        """Make a result with these settings, unless there is no picture; what is under way is dropped."""
+        self._settings = settings
+        if self._subject is not None:
+            subject = self._subject
+            self._lanes["measures"].stop()
+            self._lanes["results"].submit(lambda job: self._make(job, subject, settings))
+
+    def trace_curve(self) -> None:
+        """Tell the error curve of the picture in the space of the settings."""
+        subject, space = self._subject, self._settings.space
+        if subject is not None:
+            self._lanes["curve"].submit(lambda job: self._trace(job, subject, space))
+
+    def trace_iterations(self) -> None:
+        """Tell how k-means goes with the settings."""
+        subject, settings = self._subject, self._settings
+        if subject is not None:
+            self._lanes["iterations"].submit(lambda job: self._iterate(job, subject, settings))
+
+    def show_iteration(self, number: int) -> None:
+        """Make a result with the centroids of one of the iterations told last."""
+        subject, settings = self._subject, self._settings
+        if subject is None or not 0 <= number < len(self._history):
+            return
+        palette = to_palette(self._history[number])
+
+        def show(job: Job) -> None:
+            image = subject.counted.quantize(settings.to_request(palette=palette, dither="none"), job.workers)
+            self._publish("iteration", write_image(image), image, settings)
+
+        self._lanes["measures"].stop()
+        self._lanes["results"].submit(show)
+
+    # How it is done.
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, (KmqError, ValueError, TypeError)):
+            self._tell(Failed(str(error)))
+        elif isinstance(error, MemoryError):
+            self._tell(Failed("not enough memory"))
+        else:
+            logging.getLogger(__name__).exception("an error of kmq studio itself")
+            self._tell(Failed(f"an error of kmq studio itself: {type(error).__name__}: {error}"))
+
+    def _forget(self) -> None:
+        for lane in self._lanes.values():
+            lane.stop()
+        self._history, self._curves = [], {}
+
+    def _open(self, name: str, picture: Picture, source_bytes: int) -> None:
+        self._forget()
+        with Workers(self._threads) as workers:
+            counted = CountedPicture(picture.pixels, workers)
+            # Every so many pixels of every so many rows.
+            height, width, channels = counted.pixels.shape
+            step = 1
+            while -(-height // step) * -(-width // step) > _PREVIEW_PIXELS:
+                step += 1
+            small = CountedPicture(np.ascontiguousarray(counted.pixels[::step, ::step]), workers)
+        sections = picture.metadata.to_sections()
+        self._subject = _Subject(name, picture, source_bytes, sections, counted, small)
+        n_colors = len(counted.histogram.colors)
+        self._tell(Opened(name, width, height, channels, n_colors, picture.notes))
+        self._lanes["sample"].submit(lambda job: self._tell(Sampled(sample_colors(counted.pixels))))
+        # Colours of another picture mean nothing here.
+        self.set(self._settings._replace(locked=(), replaced=()))
+
+    def _inspect(self, name: str, data: bytes) -> None:
+        try:
+            with KmqReader(data, max_pixels=MOST_PIXELS) as reader:
+                image, faults = reader.image(threads=self._threads), []
+                rows = list_contents(reader, name)
+        except KmqError as error:
+            # What is damaged beyond saving raises once more.
+            saved = salvage(data, max_pixels=MOST_PIXELS)
+            image, faults = self._index(saved.pixels), _describe_damage(saved, error)
+            data, rows = write_image(image), []
+        self._forget()
+        self._subject = None
+        self._tell(Inspected(name, rows, faults))
+        self._file = name, self._publish("file", data, image, self._settings)
+
+    def _index(self, pixels: NDArray[np.uint8]) -> IndexedImage:
+        """Return what was saved as an image; its colours are at most those of a palette, and the fill."""
+        return quantize(pixels, MAX_COLORS, threads=self._threads)
+
+    def _make(self, job: Job, subject: _Subject, settings: Settings) -> None:
+        n_pixels = subject.pixels.shape[0] * subject.pixels.shape[1]
+        if n_pixels > (_MANY_PIXELS if settings.dither == "none" else _MANY_DITHERED_PIXELS):
+            self._preview(job, subject, settings)
+        request = settings.to_request(on_iteration=job.check)
+        image = _replace_colors(subject.counted.quantize(request, job.workers), settings)
+        image = replace(image, sections=subject.sections)
+        job.check()
+        is_coded_later = settings.coding != "packed" and len(image.palette) > 1
+        data = write_image(image, threads=self._threads)
+        job.check()
+        result = self._publish("coding" if is_coded_later else "full", data, image, settings)
+        self._measure_later(subject, result)
+        if not is_coded_later:
+            return
+        job.wait(_CALM)
+        data = write_image(image, coding=settings.coding, threads=self._threads, on_progress=job.check)
+        self._measure_later(subject, self._publish("full", data, image, settings))
+
+    def _preview(self, job: Job, subject: _Subject, settings: Settings) -> None:
+        """Tell a result on fewer pixels."""
+        small = subject.small
+        image = small.quantize(settings.to_request(effort="fast", on_iteration=job.check), job.workers)
+        image = _replace_colors(image, settings)
+        job.check()
+        result = self._publish("preview", write_image(image), image, settings)
+        decoded = image.to_rgb()
+        numbers = _start_numbers(small.pixels, decoded, len(image.palette))
+        self._tell(Measured(result.version, self._measure_sample(job, small.pixels, decoded, numbers)))
+
+    def _publish(self, stage: str, data: bytes, image: IndexedImage, settings: Settings) -> Result:
+        result = Result(next(self._versions), stage, data, image, settings)
+        self._results[result.version] = result
+        for version in list(self._results)[:-_KEPT_RESULTS]:
+            del self._results[version]
+        self._tell(result)
+        return result
+
+    def _measure_later(self, subject: _Subject, result: Result) -> None:
+        self._lanes["measures"].submit(lambda job: self._measure(job, subject, result))
+
+    def _measure_sample(
+        self, job: Job, original: NDArray[np.uint8], decoded: NDArray[np.uint8], numbers: Numbers
+    ) -> Numbers:
+        """Return numbers with those that the eye sees, of some bands of the picture."""
+        if not metrics.has_scikit_image():
+            return numbers
+        rows = _choose_rows(*original.shape[:2])
+        original, decoded = original[rows], decoded[rows]
+        difference = metrics.measure_color_difference(original, decoded, job.workers)
+        return numbers._replace(
+            ssim=metrics.structural_similarity(original, decoded, job.workers),
+            delta_e_mean=difference.mean,
+            delta_e_p95=difference.p95,
+            is_rough=True,
+        )
+
+    def _measure(self, job: Job, subject: _Subject, result: Result) -> None:
+        """Tell the numbers of a result: what is quick; what the eye sees, of a sample; then of all."""
+        decoded = result.image.to_rgb()
+        numbers = _start_numbers(subject.pixels, decoded, len(result.image.palette))
+        header = KmqReader(result.data).header
+        if result.stage != "coding":
+            size = measure_size(header, source_bytes=subject.source_bytes)
+            numbers = numbers._replace(
+                file_bytes=size.file_bytes,
+                ratio=size.ratio,
+                bits_per_pixel=size.bits_per_pixel,
+                source_ratio=subject.source_bytes / size.file_bytes,
+            )
+        job.check()
+        self._tell(Measured(result.version, numbers))
+        if not metrics.has_scikit_image():
+            return
+        self._tell(Measured(result.version, self._measure_sample(job, subject.pixels, decoded, numbers)))
+        job.wait(_CALM)
+        ssim = metrics.structural_similarity(subject.pixels, decoded, job.workers)
+        difference = metrics.measure_color_difference(subject.pixels, decoded, job.workers)
+        job.check()
+        exact = numbers._replace(ssim=ssim, delta_e_mean=difference.mean, delta_e_p95=difference.p95)
+        self._tell(Measured(result.version, exact))
+
+    def _trace(self, job: Job, subject: _Subject, space: str) -> None:
+        if space not in self._curves:
+            job.wait(_CALM)
+            curve = trace_curve(subject.counted.histogram, job.workers, space=SPACES[space])
+            elbow = curve[find_elbow([p.n_colors for p in curve], [p.mse for p in curve])].n_colors
+            seen = [point for point in curve if point.mse > 0]
+            self._curves[space] = Traced(
+                [point.n_colors for point in seen], [metrics.psnr_db(point.mse) for point in seen], elbow
+            )
+        job.check()
+        self._tell(self._curves[space])
+
+    def _iterate(self, job: Job, subject: _Subject, settings: Settings) -> None:
+        history: list[Iteration] = []
+
+        def keep(iteration: Iteration) -> None:
+            job.check()
+            history.append(iteration)
+
+        subject.counted.quantize(settings.to_request(dither="none", on_iteration=keep), job.workers)
+        job.check()
+        self._history = history
+        n_pixels = subject.pixels.shape[0] * subject.pixels.shape[1]
+        self._tell(Iterated([iteration.inertia / n_pixels for iteration in history]))
+
+
+def _start_numbers(original: NDArray[np.uint8], decoded: NDArray[np.uint8], n_colors: int) -> Numbers:
+    """Return the numbers that follow from the squared error."""
+    mse = metrics.mean_squared_error(original, decoded)
+    psnr_db = metrics.psnr_db(mse)
+    return Numbers(n_colors, None, None, None, None, psnr_db, None, None, None, mse == 0, False)
+
+
+def _choose_rows(height: int, width: int) -> NDArray[np.intp]:
+    """Return rows for a sample: all of a small picture, else some bands, evenly spread."""
+    n_bands = max(1, _SAMPLE_PIXELS // (width * _BAND_ROWS))
+    if n_bands * _BAND_ROWS >= height:
+        return np.arange(height)
+    tops = np.linspace(0, height - _BAND_ROWS, n_bands).astype(np.intp)
+    return (tops[:, None] + np.arange(_BAND_ROWS)).ravel()
+
+
+def _replace_colors(image: IndexedImage, settings: Settings) -> IndexedImage:
+    """Return an image with other colours in the place of some of its palette."""
+    if not settings.replaced:
+        return image
+    palette, channels = image.palette.copy(), image.palette.shape[1]
+    for pair in settings.replaced:
+        old, new = ((*parse_color(color), 255)[:channels] for color in pair)
+        palette[(image.palette == np.array(old, np.uint8)).all(axis=1)] = new
+    return replace(image, palette=palette)
+
+
+def _describe_damage(saved: Any, error: KmqError) -> list[str]:
+    """Return what is wrong with a file, and what of it is shown."""
+    height = len(saved.pixels)
+    lost = sum(stop - start for start, stop in saved.lost)
+    fill = "#" + bytes(FILL).hex()
+    if lost == 0:
+        what = "All rows could be saved."
+    else:
+        runs = ", ".join(f"{start}..{stop - 1}" for start, stop in saved.lost[:8])
+        what = f"{height - lost:,} of {height:,} rows could be saved;"
+        what += f" rows {runs} are lost, and filled with {fill}."
+    if saved.unchecked:
+        what += " Some rows lack their checksum."
+    faults = [str(fault) for fault in saved.faults[:3]] or [str(error)]
+    return [f"The file is damaged: {faults[0]}.", *(f"{fault}." for fault in faults[1:]), what]
