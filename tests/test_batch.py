@@ -402,17 +402,18 @@ def test_crew(is_copied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_crew_that_is_killed() -> None:
-    """A process that dies before it is given its next task costs this one, and no other."""
+    """A process that dies costs the task on which it worked, and no other."""
     with Crew(double, 2) as crew:
         works = crew.work_through([1, 2, 3, 5, 6, 7], lambda *share: None)
         results = dict([next(works)])
-        # One of them waits now for the next task.
+        # One of them waits now for the next task, the other one may work.
         for process in multiprocessing.active_children():
             process.kill()
             process.join()
         results |= works
-    assert 6 == len(results)
-    assert [14, 12] == [results[5], results[4]]
+    assert {2: 6, 3: 10, 4: 12, 5: 14} == {number: results[number] for number in (2, 3, 4, 5)}
+    assert {results[0], results[1]} <= {2, 4, None}
+    assert {results[0], results[1]} & {2, 4}
 
 
 @pytest.mark.parametrize("most", [0, 1])

@@ -83,13 +83,18 @@ class Crew:
         active: dict[_Connection, int] = {}
         while waiting or active:
             while waiting and len(active) < self._size:
-                member = next((each for each in self._members if each not in active), None) or self._hire()
+                idle = next((each for each in self._members if each not in active), None)
+                member = idle or self._hire()
                 if member is None:
                     break
-                active[member], task = waiting.popleft()
-                # Of one that has died meanwhile, the next word is its end.
-                with contextlib.suppress(OSError):
-                    member.send(task)
+                try:
+                    member.send(waiting[0][1])
+                except OSError:
+                    # It has died, and not of this task; but one that was only just started may have.
+                    if idle is not None:
+                        self._dismiss(idle, _PATIENCE)
+                        continue
+                active[member], _ = waiting.popleft()
             if not active:
                 number, task = waiting.popleft()
                 yield number, self._work(task, partial(on_share, number))
