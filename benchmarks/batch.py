@@ -3,8 +3,9 @@
     python benchmarks/batch.py [--files 1000] [--repeats 5] [-k 16]
 
 The files are pieces of 128 x 128 pixels of the samples. Times are medians of seconds; how many times as fast
-as one process several are is the median of the ratios of runs that take turns. Round trips are compared: what
-the batch makes is what the library makes of each file alone.
+as one process several are is the median of the ratios of runs that take turns. Beside it stands what as many
+commands are that share the files and know nothing of each other: so much the machine allows. Round trips are
+compared: what the batch makes is what the library makes of each file alone.
 """
 
 from __future__ import annotations
@@ -55,6 +56,23 @@ def run_afresh(folder: Path, *words: str | Path) -> float:
     return run(*words, "--out-dir", folder)
 
 
+def run_side_by_side(folder: Path, words: list[str | Path], files: list[Path], number: int) -> float:
+    """Run as many commands at once, each with its share of the files; return the seconds of all together."""
+    shutil.rmtree(folder, ignore_errors=True)
+    start = time.perf_counter()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "kmcodec", *words, *files[i::number], "--out-dir", folder, "--jobs", "1"],
+            stdout=subprocess.DEVNULL,
+        )
+        for i in range(number)
+    ]
+    statuses = [process.wait() for process in processes]
+    seconds = time.perf_counter() - start
+    assert not any(statuses)
+    return seconds
+
+
 def check(pictures: Path, packed: Path, back: Path, k: int) -> None:
     """Compare what came of some files with what the library makes of each alone."""
     paths = sorted(pictures.iterdir())
@@ -89,22 +107,31 @@ def main() -> None:
         print(
             f"{options.files} files of {SIDE} x {SIDE} pixels; a command each: {1000 * alone:.0f} ms a file"
         )
-        print("| command | processes | seconds | ms a file | times as fast as one process |")
-        print("|---|--:|--:|--:|--:|")
+        print(
+            "| command | processes | seconds | ms a file | times as fast as one process | as many commands |"
+        )
+        print("|---|--:|--:|--:|--:|--:|")
         works: dict[str, tuple[Path, list[str | Path]]] = {
-            "encode": (packed, ["encode", pictures, "-k", str(options.k)]),
+            "encode": (packed, ["encode", "-k", str(options.k), pictures]),
             "decode": (back, ["decode", packed]),
         }
         for command, (target, words) in works.items():
             times: dict[int, list[float]] = {number: [] for number in jobs}
+            alike: dict[int, list[float]] = {number: [] for number in jobs}
+            *command_words, source = words
+            files = sorted(Path(source).iterdir())
             for _ in range(options.repeats):
                 for number in jobs:
+                    alike[number].append(run_side_by_side(target, command_words, files, number))
                     times[number].append(run_afresh(target, *words, "--jobs", str(number)))
             for number in jobs:
                 seconds = statistics.median(times[number])
-                ratio = statistics.median(a / b for a, b in zip(times[1], times[number], strict=True))
+                ratio, limit = (
+                    statistics.median(a / b for a, b in zip(times[1], other[number], strict=True))
+                    for other in (times, alike)
+                )
                 each = 1000 * seconds / options.files
-                print(f"| {command} | {number} | {seconds:.2f} | {each:.2f} | {ratio:.2f} |")
+                print(f"| {command} | {number} | {seconds:.2f} | {each:.2f} | {ratio:.2f} | {limit:.2f} |")
         again = run(*works["encode"][1], "--out-dir", packed)
         print(f"encode, a second time, with all up to date: {again:.2f} s")
         check(pictures, packed, back, options.k)
