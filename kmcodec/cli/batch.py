@@ -31,7 +31,9 @@ class Result(NamedTuple):
     source_bytes, file_bytes : int
         Of what was read and of what was written, if it is done.
     notes : tuple of str
-        Lines for standard error; of a failure, the last one says why.
+        Lines for standard error.
+    error : str
+        The line that says why it has failed, if it has.
     details : dict
         What --json tells beside.
     """
@@ -40,6 +42,7 @@ class Result(NamedTuple):
     source_bytes: int = 0
     file_bytes: int = 0
     notes: tuple[str, ...] = ()
+    error: str = ""
     details: dict[str, Any] = {}  # noqa: RUF012  # never changed
 
 
@@ -227,13 +230,10 @@ def run(options: argparse.Namespace, kind: Kind, work: Work) -> int:
         results = dict(do_all(plan.tasks, options, kind, work, progress))
     failures = [(path, f"{show_path(path)}: {reason}") for path, reason in plan.failures]
     for number, (source, _) in enumerate(plan.tasks):
-        *notes, last = results[number].notes or ("",)
         if results[number].state == "failed":
-            failures.append((source, last))
-        elif last:
-            notes.append(last)
+            failures.append((source, results[number].error))
         if not options.quiet:
-            for note in notes:
+            for note in results[number].notes:
                 tell(note)
     for _, message in failures:
         tell(message)
@@ -252,7 +252,7 @@ def do_all(
     """Yield number and result of each task as it is done, and show how far all of them are."""
     processors = count_threads(None)
     jobs = max(1, min(options.jobs or processors, len(tasks)))
-    threads = getattr(options, "threads", None) or max(1, processors // jobs)
+    threads = options.threads or max(1, processors // jobs)
     one = partial(_attempt, work, argparse.Namespace(**{**vars(options), "threads": threads}))
     weights = [_weigh(source) for source, _ in tasks]
     shares = [0.0] * len(tasks)
@@ -271,7 +271,7 @@ def do_all(
     with Crew(one, jobs) as crew:
         for number, result in crew.work_through(tasks, show):
             show(number, 1.0)
-            yield number, result or Result("failed", notes=(f"{show_path(tasks[number][0])}: {_DIED}",))
+            yield number, result or Result("failed", error=f"{show_path(tasks[number][0])}: {_DIED}")
 
 
 def _weigh(path: str) -> int:
@@ -291,10 +291,15 @@ def _attempt(work: Work, options: argparse.Namespace, task: tuple[str, str], on_
                 outputs.make_folder(os.path.dirname(output))
             result = work(options, output, progress)
         except (CommandError, UsageError) as error:
-            result = Result("failed", notes=(str(error),))
+            result = Result("failed", error=str(error))
         except MemoryError:
-            result = Result("failed", notes=(f"{show_path(source)}: not enough memory",))
-    return result._replace(notes=(*notes, *result.notes))
+            result = Result("failed", error=f"{show_path(source)}: not enough memory")
+    return result._replace(notes=tuple(notes))
+
+
+def count_files(n: int) -> str:
+    """Return a number of files, in words for people."""
+    return f"{n:,} file" if n == 1 else f"{n:,} files"
 
 
 def _summarize(
@@ -320,7 +325,7 @@ def _summarize(
         return
     if options.quiet:
         return
-    parts = [f"{len(done):,} {'file' if len(done) == 1 else 'files'} {kind.verb}"]
+    parts = [f"{count_files(len(done))} {kind.verb}"]
     if done and source_bytes:
         share = f"{100 * file_bytes / source_bytes:.1f} %"
         parts[0] += f": {source_bytes:,} bytes became {file_bytes:,}, {share}"

@@ -32,7 +32,6 @@ _BLOCK_PIXELS = 1 << 20
 # Runs of rows that are named in a message.
 _MOST_NAMED = 8
 
-
 _KIND = batch.Kind("decoded", "decoding", ".kmq files", ".png", inputs.list_kmq_suffixes)
 
 
@@ -46,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
     options.input = options.inputs[0]
     output = outputs.resolve(options.output, options.input, ".png", force=options.force)
     with Progress() as progress:
-        return _decode_file(options, output, progress)
+        _decode_file(options, output, progress)
+    return 0
 
 
 def _decode_in_batch(options: argparse.Namespace, output: str, progress: Progress) -> batch.Result:
@@ -55,13 +55,12 @@ def _decode_in_batch(options: argparse.Namespace, output: str, progress: Progres
         return batch.Result("current")
     # An older picture, or one of another size, may be the one that the file was made of: it stays.
     outputs.check(output, [options.input], force=options.force)
-    status = _decode_file(options, output, progress)
-    sizes = outputs.measure(options.input), outputs.measure(output)
-    return batch.Result("failed" if status else "done", *sizes)
+    _decode_file(options, output, progress)
+    return batch.Result("done", outputs.measure(options.input), outputs.measure(output))
 
 
-def _decode_file(options: argparse.Namespace, output: str, progress: Progress) -> int:
-    """Decode a file; return the exit status."""
+def _decode_file(options: argparse.Namespace, output: str, progress: Progress) -> None:
+    """Decode a file."""
     with naming(output):
         format_name = _find_format(output)
     with (
@@ -69,10 +68,8 @@ def _decode_file(options: argparse.Namespace, output: str, progress: Progress) -
         inputs.opening_kmq(options.input, max_pixels=options.max_pixels) as source,
         naming(options.input),
     ):
-        if options.salvage:
-            return _salvage(source, options, output, format_name, progress)
-        _decode(source, options, output, format_name, progress)
-    return 0
+        decode = _salvage if options.salvage else _decode
+        decode(source, options, output, format_name, progress)
 
 
 def _decode(
@@ -100,8 +97,8 @@ def _decode(
 
 def _salvage(
     source: Any, options: argparse.Namespace, output: str, format_name: str, progress: Progress
-) -> int:
-    """Write what can be saved of a damaged file, and say what is lost."""
+) -> None:
+    """Write what can be saved of a damaged file; then fail with what is lost."""
     fill = options.fill or FILL
     try:
         salvager = Salvager(source, fill=fill, max_pixels=options.max_pixels, on_progress=progress.show_share)
@@ -132,15 +129,14 @@ def _salvage(
         _write(pixels, metadata, options, output, format_name)
     progress.clear()
     if not salvager.faults:
-        return 0
+        return
     found = []
     if rows["lost"]:
         found.append(f"lost {_name_rows(rows['lost'])}, filled with #{bytes(fill).hex()}")
     if rows["unchecked"]:
         found.append(f"unchecked {_name_rows(rows['unchecked'])}")
     summary = "; ".join(found) or "no row is lost"
-    tell(f"{show_path(options.input)}: damaged: {summary} ({salvager.faults[0]})")
-    return 1
+    raise CommandError(f"{show_path(options.input)}: damaged: {summary} ({salvager.faults[0]})")
 
 
 def _name_rows(runs: list[tuple[int, int]]) -> str:

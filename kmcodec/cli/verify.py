@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
                 told += 1
     failed = len(plan.tasks) + len(plan.failures) - intact
     if told > 1 and not options.quiet:
-        files = f"{intact:,} {'file' if intact == 1 else 'files'} intact"
+        files = f"{batch.count_files(intact)} intact"
         print(f"{files}; {failed:,} failed" if failed else files)
     return 1 if failed else 0
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 def _tell_result(path: str, result: batch.Result, options: argparse.Namespace) -> bool:
     """Say what became of a file; return whether it is intact."""
     if result.state == "failed":
-        tell(result.notes[-1])
+        tell(result.error)
         return False
     if not options.quiet:
         print(f"{show_path(path)}: intact")
