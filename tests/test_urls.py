@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,16 @@ def test_nothing_is_sent_of_what_fails(tmp_path: Path, remote: str) -> None:
     (tmp_path / "damaged.kmq").write_bytes(data)
     assert 1 == main(["decode", str(tmp_path / "damaged.kmq"), "-o", f"{remote}/a.npy"])
     assert not fsspec.filesystem("memory").exists(f"{remote}/a.npy")
+
+
+def test_no_place_for_temporary_files(
+    tmp_path: Path, remote: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where an output cannot be kept before it is sent, that is told of its URL, not of standard output."""
+    Image.fromarray(photo()).save(tmp_path / "a.png")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    assert 1 == main(["encode", str(tmp_path / "a.png"), "-o", f"{remote}/a.kmq"])
+    assert f"kmq: {remote}/a.kmq: No such file or directory\n" == capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def writing(url: str) -> Iterator[BinaryIO]:
             with open_atomically(path, overwrite=True) as file:
                 yield file
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with naming(url), tempfile.TemporaryDirectory() as folder:
         local = os.path.join(folder, "output")
         with open(local, "wb") as file:
             yield file
