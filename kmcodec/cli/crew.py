@@ -6,7 +6,6 @@ Threads would not do: of a small picture most of the work is the interpreter's, 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import sys
@@ -15,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from multiprocessing.connection import wait
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -50,7 +48,6 @@ class Crew:
         self._work, self._size = work, size
         # The copy of a process that has threads can have locks that nobody will open; macOS has such itself.
         self._is_copied = sys.platform == "linux" and threading.active_count() == 1
-        self._context: Any = multiprocessing.get_context("fork" if self._is_copied else "spawn")
         self._members: dict[_Connection, Any] = {}
 
     def __enter__(self) -> Crew:
@@ -99,7 +96,7 @@ class Crew:
                 number, task = waiting.popleft()
                 yield number, self._work(task, partial(on_share, number))
                 continue
-            for member in cast("list[_Connection]", wait(list(active))):
+            for member in _wait(list(active)):
                 try:
                     is_done, word = member.recv()
                 except (EOFError, OSError):
@@ -114,6 +111,10 @@ class Crew:
         """Start a process; None if there is to be none, or the system allows no more."""
         if self._size == 1:
             return None
+        # Imported here: to load it takes a while, and most commands work on one file.
+        import multiprocessing
+
+        context: Any = multiprocessing.get_context("fork" if self._is_copied else "spawn")
         ours: _Connection
         try:
             if not self._is_copied and os.name == "posix":
@@ -121,8 +122,8 @@ class Crew:
                 from multiprocessing import resource_tracker
 
                 resource_tracker.ensure_running()
-            ours, theirs = self._context.Pipe()
-            process = self._context.Process(
+            ours, theirs = context.Pipe()
+            process = context.Process(
                 # What a copy inherits of the others' connections would keep them open.
                 target=_serve,
                 args=(self._work, theirs, [*self._members, ours] if self._is_copied else []),
@@ -144,6 +145,13 @@ class Crew:
             process.join()
         process.close()
         member.close()
+
+
+def _wait(members: list[_Connection]) -> list[_Connection]:
+    """Return those that have something to say, as soon as there are any."""
+    from multiprocessing.connection import wait
+
+    return cast("list[_Connection]", wait(members))
 
 
 def _serve(

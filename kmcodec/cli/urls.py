@@ -9,7 +9,6 @@ import io
 import os
 import posixpath
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -106,6 +105,9 @@ def writing(url: str) -> Iterator[BinaryIO]:
             with open_atomically(path, overwrite=True) as file:
                 yield file
         return
+    # Imported here: to load it takes a while, and most outputs are files.
+    import tempfile
+
     with naming(url), tempfile.TemporaryDirectory() as folder:
         local = os.path.join(folder, "output")
         with open(local, "wb") as file:
