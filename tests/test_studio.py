@@ -13,17 +13,23 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis.strategies import integers
 from PIL import Image
 from support import KMQ, SAMPLES, fail, photo, succeed
 
 import kmcodec
+import kmcodec.studio.session
 from kmcodec.errors import KmqError, KmqFormatError, PictureError
 from kmcodec.pictures import load_picture
+from kmcodec.studio.pace import Pace
+from kmcodec.studio.sample import choose_tiles
 from kmcodec.studio.session import (
     Event,
     Inspected,
@@ -128,7 +134,7 @@ def test_numbers_are_those_of_the_report(session: Session, listener: Listener) -
         )
     ).numbers
     report = kmcodec.report(photo(300, 200), result.data, source_bytes=len(data), codings=False)
-    names = [name for name in numbers._fields if name != "is_rough"]
+    names = [name for name in numbers._fields if not name.endswith("rough")]
     assert [getattr(report, name) for name in names] == [getattr(numbers, name) for name in names]
     opened = listener.wait(lambda event: isinstance(event, Opened))
     assert ("photo.png", 200, 300, 3) == opened[:4]
@@ -147,7 +153,7 @@ def test_only_the_newest_settings_end_in_results(session: Session, listener: Lis
 
 
 def test_previews_come_before_slow_results(session: Session, listener: Listener) -> None:
-    """With dithering, a picture of many pixels is first shown with fewer of them."""
+    """What is not known to be quick is shown with fewer pixels first."""
     settings = Settings(8, dither="ordered")
     session.open_file("photo.png", to_png(photo(400, 500)))
     session.set(settings)
@@ -156,6 +162,73 @@ def test_previews_come_before_slow_results(session: Session, listener: Listener)
     assert ["preview", "full"] == [result.stage for result in stages]
     assert stages[0].image.width * stages[0].image.height <= 1 << 16
     assert (400, 500) == full.image.indices.shape
+
+
+@pytest.fixture
+def calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave time for estimates before all is coded, however busy the machine is."""
+    monkeypatch.setattr(kmcodec.studio.session, "_CALM", 2)
+
+
+@pytest.mark.usefixtures("calm")
+def test_context_coding_has_an_estimate_first(session: Session, listener: Listener) -> None:
+    """Until all is coded, a sample tells the size; of a small picture, exactly."""
+    settings = Settings(16, coding="context")
+    session.open_file("photo.png", to_png(photo(200, 300)))
+    session.set(settings)
+    result = listener.wait_for_result(settings)
+    estimated = listener.wait(lambda event: isinstance(event, Measured) and event.numbers.is_size_rough)
+    assert len(result.data) == estimated.numbers.file_bytes
+    assert kmcodec.report(photo(200, 300), result.data, codings=False).ratio == estimated.numbers.ratio
+
+
+@pytest.mark.usefixtures("calm")
+def test_estimates_learn_from_the_sizes_before(session: Session, listener: Listener) -> None:
+    """An estimate is corrected by how wrong the one before was for the picture."""
+    pixels = photo(512, 640)
+    # What the tiles do not show is of one colour, and costs next to nothing.
+    covered = np.zeros(pixels.shape[:2], bool)
+    covered[choose_tiles(512, 640)] = True
+    pixels[~covered] = pixels[0, 0]
+    session.open_file("photo.png", to_png(pixels))
+    errors = []
+    for k in (16, 17):
+        settings = Settings(k, coding="context")
+        session.set(settings)
+        size = len(listener.wait_for_result(settings).data)
+        # Its numbers are those of a size that is known.
+        listener.wait(partial(_has_size, file_bytes=size))
+        estimates = [event.numbers for event in listener.events if isinstance(event, Measured)]
+        errors.append(max(e.file_bytes or 0 for e in estimates if e.is_size_rough and e.colors == k) / size)
+    assert errors[0] > 1.5
+    assert errors[1] == pytest.approx(1, abs=0.1)
+
+
+def _has_size(event: Event, file_bytes: int) -> bool:
+    return isinstance(event, Measured) and event.numbers.file_bytes == file_bytes
+
+
+@given(integers(1, 3000), integers(1, 3000))
+def test_samples_lie_in_the_picture(height: int, width: int) -> None:
+    """A sample has no pixel twice, none outside, and at most 2^16; of a small picture, all."""
+    rows, columns = (places.ravel() for places in choose_tiles(height, width))
+    assert len(set(rows.tolist())) == len(rows)
+    assert len(set(columns.tolist())) == len(columns)
+    assert 0 <= rows.min() <= rows.max() < height
+    assert 0 <= columns.min() <= columns.max() < width
+    assert len(rows) * len(columns) <= 1 << 16
+    if height * width <= 1 << 16:
+        assert height * width == len(rows) * len(columns)
+
+
+def test_what_takes_longer_is_foretold() -> None:
+    """How long work takes is known from the last time, more for more colours; of a new kind, not."""
+    pace = Pace()
+    assert pace.expect("oklab", 16) is None
+    pace.note("oklab", 16, 0.5)
+    assert 0.5 == pace.expect("oklab", 16) == pace.expect("oklab", 2)
+    assert 0.5 < (pace.expect("oklab", 32) or 0) < 1
+    assert pace.expect("srgb", 16) is None
 
 
 def test_locked_colors_stay_and_replaced_ones_change(session: Session, listener: Listener) -> None:

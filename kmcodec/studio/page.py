@@ -499,16 +499,16 @@ class _Text(TextElement):
 
 def _format(numbers: Numbers, *, is_preview: bool) -> dict[str, str]:
     """Return numbers as they are shown; a sign says which are rough."""
-    rough = "≈ " if numbers.is_rough else ""
+    rough, size = ("≈ " if flag else "" for flag in (numbers.is_rough, numbers.is_size_rough))
 
     def show(value: float | None, pattern: str, sign: str = "") -> str:
         return "…" if value is None else sign + format(value, pattern)
 
     psnr = "exact" if numbers.is_exact else show(numbers.psnr_db, ".2f", rough if is_preview else "") + " dB"
-    ratio, source = show(numbers.ratio, ".2f"), show(numbers.source_ratio, ".2f")
+    ratio, source = show(numbers.ratio, ".2f", size), show(numbers.source_ratio, ".2f", size)
     return {
-        "size": "…" if numbers.file_bytes is None else f"{numbers.file_bytes:,} bytes",
-        "bits": show(numbers.bits_per_pixel, ".3f"),
+        "size": "…" if numbers.file_bytes is None else f"{size}{numbers.file_bytes:,} bytes",
+        "bits": show(numbers.bits_per_pixel, ".3f", size),
         "ratio": ratio if numbers.ratio is None else f"{ratio} : 1",
         "source": source if numbers.source_ratio is None else f"{source} : 1",
         "psnr": psnr,

@@ -11,6 +11,7 @@ import io
 import itertools
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
@@ -36,28 +37,26 @@ from kmcodec.quantize.options import INITS, Iteration, Request, check_options
 from kmcodec.quantize.quantizer import CountedPicture, quantize
 from kmcodec.report.animate import to_palette
 from kmcodec.report.contents import list_contents
-from kmcodec.report.measure import measure_size
+from kmcodec.report.measure import measure_parts, measure_size
 from kmcodec.report.plots import sample_colors
 from kmcodec.rows import load_npy
 from kmcodec.studio.lane import Job, Lane
+from kmcodec.studio.pace import Pace
+from kmcodec.studio.sample import choose_tiles, estimate_index_bytes
 from kmcodec.threads import Workers, count_threads
 
 #: Pixels that a picture may have: its colours, rows and results are all held in memory.
 MOST_PIXELS = 1 << 26
 
-# Pixels of a preview, and of a sample on which measures are taken roughly.
-_PREVIEW_PIXELS = 1 << 16
-_SAMPLE_PIXELS = 1 << 15
+# Pixels of a preview; and of a smaller one, where that takes long, too.
+_PREVIEW_PIXELS = (1 << 16, 1 << 14)
 
-# Pixels from which on a preview comes first; with dithering, which is some ten times slower.
-_MANY_PIXELS = 1 << 21
-_MANY_DITHERED_PIXELS = 1 << 17
+# Seconds that may pass until something is seen of a move: what takes longer has a preview. The browser needs
+# as long again.
+_SOON = 0.06
 
 # Seconds without a move before something slow begins.
 _CALM = 0.25
-
-# Rows of each of the bands of a sample: enough for some windows of SSIM.
-_BAND_ROWS = 16
 
 # Results that can still be fetched: a browser may be some moves behind.
 _KEPT_RESULTS = 8
@@ -132,6 +131,8 @@ class Numbers(NamedTuple):
         Whether the pixels are those of the original.
     is_rough : bool
         Whether SSIM and delta E, and of a preview PSNR, too, are those of a sample of the pixels.
+    is_size_rough : bool
+        Whether the size, and what follows from it, is estimated from such a sample.
     """
 
     colors: int
@@ -145,6 +146,7 @@ class Numbers(NamedTuple):
     delta_e_p95: float | None
     is_exact: bool
     is_rough: bool
+    is_size_rough: bool = False
 
 
 class Result(NamedTuple):
@@ -262,8 +264,12 @@ class _Subject:
     picture: Picture
     source_bytes: int
     sections: tuple[Section, ...]
-    counted: CountedPicture
-    small: CountedPicture
+    levels: tuple[CountedPicture, ...]
+    """The picture itself, and previews of fewer and fewer pixels, unless it has few."""
+
+    @property
+    def counted(self) -> CountedPicture:
+        return self.levels[0]
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -296,6 +302,10 @@ class Session:
         self._settings = Settings()
         self._history: list[Iteration] = []
         self._curves: dict[str, Traced] = {}
+        self._pace = Pace()
+        # An image whose size was estimated, and the estimate; and by how much the last one was wrong.
+        self._estimated: tuple[IndexedImage, float] | None = None
+        self._bias = 1.0
 
     def close(self) -> None:
         """Stop all work, and forget the picture."""
@@ -407,19 +417,24 @@ class Session:
         for lane in self._lanes.values():
             lane.stop()
         self._history, self._curves = [], {}
+        self._pace, self._estimated, self._bias = Pace(), None, 1.0
 
     def _open(self, name: str, picture: Picture, source_bytes: int) -> None:
         self._forget()
         with Workers(self._threads) as workers:
             counted = CountedPicture(picture.pixels, workers)
-            # Every so many pixels of every so many rows.
-            height, width, channels = counted.pixels.shape
-            step = 1
-            while -(-height // step) * -(-width // step) > _PREVIEW_PIXELS:
-                step += 1
-            small = CountedPicture(np.ascontiguousarray(counted.pixels[::step, ::step]), workers)
+            levels = [counted]
+            for most in _PREVIEW_PIXELS:
+                # Every so many pixels of every so many rows.
+                height, width, channels = counted.pixels.shape
+                step = 1
+                while -(-height // step) * -(-width // step) > most:
+                    step += 1
+                if step > 1:
+                    small = np.ascontiguousarray(counted.pixels[::step, ::step])
+                    levels.append(CountedPicture(small, workers))
         sections = picture.metadata.to_sections()
-        self._subject = _Subject(name, picture, source_bytes, sections, counted, small)
+        self._subject = _Subject(name, picture, source_bytes, sections, tuple(levels))
         n_colors = len(counted.histogram.colors)
         self._tell(Opened(name, width, height, channels, n_colors, picture.notes))
         self._lanes["sample"].submit(lambda job: self._tell(Sampled(sample_colors(counted.pixels))))
@@ -446,34 +461,43 @@ class Session:
         return quantize(pixels, MAX_COLORS, threads=self._threads)
 
     def _make(self, job: Job, subject: _Subject, settings: Settings) -> None:
-        n_pixels = subject.pixels.shape[0] * subject.pixels.shape[1]
-        if n_pixels > (_MANY_PIXELS if settings.dither == "none" else _MANY_DITHERED_PIXELS):
-            self._preview(job, subject, settings)
-        request = settings.to_request(on_iteration=job.check)
-        image = _replace_colors(subject.counted.quantize(request, job.workers), settings)
-        image = replace(image, sections=subject.sections)
+        level = self._choose_preview(subject, settings)
+        if level is not None:
+            image = self._quantize(job, subject, settings, level)
+            job.check()
+            result = self._publish("preview", write_image(image), image, settings)
+            self._measure_later(subject.levels[level].pixels, subject, result)
+        image = replace(self._quantize(job, subject, settings), sections=subject.sections)
         job.check()
         is_coded_later = settings.coding != "packed" and len(image.palette) > 1
         data = write_image(image, threads=self._threads)
         job.check()
         result = self._publish("coding" if is_coded_later else "full", data, image, settings)
-        self._measure_later(subject, result)
+        self._measure_later(subject.pixels, subject, result)
         if not is_coded_later:
             return
         job.wait(_CALM)
         data = write_image(image, coding=settings.coding, threads=self._threads, on_progress=job.check)
-        self._measure_later(subject, self._publish("full", data, image, settings))
+        self._measure_later(subject.pixels, subject, self._publish("full", data, image, settings))
 
-    def _preview(self, job: Job, subject: _Subject, settings: Settings) -> None:
-        """Tell a result on fewer pixels."""
-        small = subject.small
-        image = small.quantize(settings.to_request(effort="fast", on_iteration=job.check), job.workers)
-        image = _replace_colors(image, settings)
-        job.check()
-        result = self._publish("preview", write_image(image), image, settings)
-        decoded = image.to_rgb()
-        numbers = _start_numbers(small.pixels, decoded, len(image.palette))
-        self._tell(Measured(result.version, self._measure_sample(job, small.pixels, decoded, numbers)))
+    def _choose_preview(self, subject: _Subject, settings: Settings) -> int | None:
+        """Return the level of the preview that comes first; None if the picture itself comes soon enough."""
+        seconds = [
+            self._pace.expect((level, settings._replace(n_colors=0)), settings.n_colors)
+            for level in range(len(subject.levels))
+        ]
+        if len(seconds) == 1 or (seconds[0] is not None and seconds[0] <= _SOON):
+            return None
+        quick = [level for level in range(1, len(seconds)) if (seconds[level] or 0) <= _SOON]
+        return quick[0] if quick else len(seconds) - 1
+
+    def _quantize(self, job: Job, subject: _Subject, settings: Settings, level: int = 0) -> IndexedImage:
+        options = {"effort": "fast"} if level else {}
+        start = time.monotonic()
+        request = settings.to_request(on_iteration=job.check, **options)
+        image = subject.levels[level].quantize(request, job.workers)
+        self._pace.note((level, settings._replace(n_colors=0)), settings.n_colors, time.monotonic() - start)
+        return _replace_colors(image, settings)
 
     def _publish(self, stage: str, data: bytes, image: IndexedImage, settings: Settings) -> Result:
         result = Result(next(self._versions), stage, data, image, settings)
@@ -483,49 +507,38 @@ class Session:
         self._tell(result)
         return result
 
-    def _measure_later(self, subject: _Subject, result: Result) -> None:
-        self._lanes["measures"].submit(lambda job: self._measure(job, subject, result))
+    def _measure_later(self, original: NDArray[np.uint8], subject: _Subject, result: Result) -> None:
+        self._lanes["measures"].submit(lambda job: self._measure(job, original, subject.source_bytes, result))
 
-    def _measure_sample(
-        self, job: Job, original: NDArray[np.uint8], decoded: NDArray[np.uint8], numbers: Numbers
-    ) -> Numbers:
-        """Return numbers with those that the eye sees, of some bands of the picture."""
-        if not metrics.has_scikit_image():
-            return numbers
-        rows = _choose_rows(*original.shape[:2])
-        original, decoded = original[rows], decoded[rows]
-        difference = metrics.measure_color_difference(original, decoded, job.workers)
-        return numbers._replace(
-            ssim=metrics.structural_similarity(original, decoded, job.workers),
-            delta_e_mean=difference.mean,
-            delta_e_p95=difference.p95,
-            is_rough=True,
-        )
+    def _measure(self, job: Job, original: NDArray[np.uint8], source_bytes: int, result: Result) -> None:
+        """Tell the numbers of a result: what is quick; what takes longer of a sample; then of all.
 
-    def _measure(self, job: Job, subject: _Subject, result: Result) -> None:
-        """Tell the numbers of a result: what is quick; what the eye sees, of a sample; then of all."""
+        The original of a preview has as few pixels.
+        """
         decoded = result.image.to_rgb()
-        numbers = _start_numbers(subject.pixels, decoded, len(result.image.palette))
-        header = KmqReader(result.data).header
-        if result.stage != "coding":
-            size = measure_size(header, source_bytes=subject.source_bytes)
-            numbers = numbers._replace(
-                file_bytes=size.file_bytes,
-                ratio=size.ratio,
-                bits_per_pixel=size.bits_per_pixel,
-                source_ratio=subject.source_bytes / size.file_bytes,
-            )
+        numbers = _start_numbers(original, decoded, len(result.image.palette))
+        if result.stage == "full":
+            size = measure_size(KmqReader(result.data).header)
+            numbers = _add_size(numbers, size.file_bytes, original, source_bytes)
+            if self._estimated is not None and self._estimated[0] is result.image:
+                self._bias = size.file_bytes / self._estimated[1]
         job.check()
         self._tell(Measured(result.version, numbers))
+        if result.stage == "coding":
+            file_bytes = _estimate_bytes(result)
+            self._estimated = result.image, file_bytes
+            numbers = _add_size(numbers, round(file_bytes * self._bias), original, source_bytes)
+            numbers = numbers._replace(is_size_rough=True)
+            job.check()
+            self._tell(Measured(result.version, numbers))
         if not metrics.has_scikit_image():
             return
-        self._tell(Measured(result.version, self._measure_sample(job, subject.pixels, decoded, numbers)))
-        job.wait(_CALM)
-        ssim = metrics.structural_similarity(subject.pixels, decoded, job.workers)
-        difference = metrics.measure_color_difference(subject.pixels, decoded, job.workers)
-        job.check()
-        exact = numbers._replace(ssim=ssim, delta_e_mean=difference.mean, delta_e_p95=difference.p95)
-        self._tell(Measured(result.version, exact))
+        tiles = choose_tiles(*original.shape[:2])
+        rough = _add_perceived(numbers, original[tiles], decoded[tiles], job)
+        self._tell(Measured(result.version, rough._replace(is_rough=True)))
+        if result.stage != "preview":
+            job.wait(_CALM)
+            self._tell(Measured(result.version, _add_perceived(numbers, original, decoded, job)))
 
     def _trace(self, job: Job, subject: _Subject, space: str) -> None:
         if space not in self._curves:
@@ -560,13 +573,32 @@ def _start_numbers(original: NDArray[np.uint8], decoded: NDArray[np.uint8], n_co
     return Numbers(n_colors, None, None, None, None, psnr_db, None, None, None, mse == 0, False)
 
 
-def _choose_rows(height: int, width: int) -> NDArray[np.intp]:
-    """Return rows for a sample: all of a small picture, else some bands, evenly spread."""
-    n_bands = max(1, _SAMPLE_PIXELS // (width * _BAND_ROWS))
-    if n_bands * _BAND_ROWS >= height:
-        return np.arange(height)
-    tops = np.linspace(0, height - _BAND_ROWS, n_bands).astype(np.intp)
-    return (tops[:, None] + np.arange(_BAND_ROWS)).ravel()
+def _add_size(numbers: Numbers, file_bytes: int, pixels: NDArray[np.uint8], source_bytes: int) -> Numbers:
+    """Return numbers with those that follow from the size of the file."""
+    height, width, channels = pixels.shape
+    return numbers._replace(
+        file_bytes=file_bytes,
+        ratio=height * width * channels / file_bytes,
+        bits_per_pixel=8 * file_bytes / (height * width),
+        source_ratio=source_bytes / file_bytes,
+    )
+
+
+def _estimate_bytes(result: Result) -> float:
+    """Return about how many bytes the file will have in its coding."""
+    header = KmqReader(result.data).header
+    rest = header.file_bytes - measure_parts(header).indices
+    return rest + estimate_index_bytes(result.image, result.settings.coding)
+
+
+def _add_perceived(
+    numbers: Numbers, original: NDArray[np.uint8], decoded: NDArray[np.uint8], job: Job
+) -> Numbers:
+    """Return numbers with those that say what the eye sees."""
+    ssim = metrics.structural_similarity(original, decoded, job.workers)
+    difference = metrics.measure_color_difference(original, decoded, job.workers)
+    job.check()
+    return numbers._replace(ssim=ssim, delta_e_mean=difference.mean, delta_e_p95=difference.p95)
 
 
 def _replace_colors(image: IndexedImage, settings: Settings) -> IndexedImage:
