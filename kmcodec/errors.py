@@ -25,7 +25,9 @@ class KmqFormatError(KmqError):
     """
 
     def __init__(self, offset: int, field: str, *, found: str, expected: str) -> None:
-        super().__init__(f"{field} at offset {offset}: expected {expected}, found {found}")
+        # Most often, it is a file of another kind.
+        what = "not a .kmq file: " if field == "signature" else ""
+        super().__init__(f"{what}{field} at offset {offset}: expected {expected}, found {found}")
         self.offset = offset
         self.field = field
         self.found = found

@@ -237,11 +237,14 @@ def test_input_is_never_the_output(folder: Path) -> None:
         (["encode", "photo.png", "--palette", "missing.gpl"], "missing.gpl: No such file or directory"),
         (["encode", "photo.png", "--palette", "text.png"], "text.png: not a picture of a known format"),
         (["encode", "photo.png", "--palette", "folder.png"], "folder.png: Is a directory"),
-        (["decode", "text.png", "-o", "x.png"], "text.png: signature at offset 0: expected 89 4b 4d 51"),
-        (["decode", "empty.png", "-o", "x.png"], "empty.png: signature at offset 0"),
+        (
+            ["decode", "text.png", "-o", "x.png"],
+            "text.png: not a .kmq file: signature at offset 0: expected 89",
+        ),
+        (["decode", "empty.png", "-o", "x.png"], "empty.png: not a .kmq file: signature at offset 0"),
         (["decode", "folder.png"], "folder.png: no .kmq files in this folder"),
-        (["info", "photo.png"], "photo.png: signature at offset 0"),
-        (["report", "photo.png", "text.png"], "text.png: signature at offset 0"),
+        (["info", "photo.png"], "photo.png: not a .kmq file: signature at offset 0"),
+        (["report", "photo.png", "text.png"], "text.png: not a .kmq file: signature at offset 0"),
         (["report", "missing.png", "text.png"], "missing.png: No such file or directory"),
     ],
 )

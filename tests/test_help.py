@@ -135,7 +135,7 @@ def test_a_file_like_an_option(tmp_path: Path) -> None:
         b"kmq info: no option -x.kmq; a file of that name is written ./-x.kmq\n"
         == run(tmp_path, "info", "-x.kmq").stderr
     )
-    assert b"kmq: -x.kmq: signature" in run(tmp_path, "info", "--", "-x.kmq").stderr
+    assert b"kmq: -x.kmq: not a .kmq file: signature" in run(tmp_path, "info", "--", "-x.kmq").stderr
 
 
 @pytest.mark.parametrize("line", ["a b -k 3", "a -k 3 b", "-k 3 a -- b", "-k3 a --force b"])

@@ -228,7 +228,7 @@ def test_damaged(folder: Path, output: str, place: int) -> None:
         (["folder", "-o", "b.kmq"], "folder: Is a directory", 1),
         (["a.kmq", "-o", "folder"], "folder: is a folder", 1),
         (["a.kmq", "-o", "none/b.kmq"], "none/b.kmq: its folder does not exist", 1),
-        (["text", "-o", "b.kmq"], "text: signature at offset 0", 1),
+        (["text", "-o", "b.kmq"], "text: not a .kmq file: signature at offset 0", 1),
         (["a.kmq", "-o", "b.kmq", "--max-pixels", "3071"], "the limit is 3071; --max-pixels allows more", 1),
         ([], "IN.kmq is missing", 2),
     ],
