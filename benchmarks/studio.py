@@ -1,8 +1,9 @@
 """Measure kmq studio: milliseconds from a move in the page to the result that is drawn, and to its numbers.
 
-In headless Chromium, which playwright drives; with a photograph of one megapixel made from samples/.
+In headless Chromium, which playwright drives; with a photograph of some megapixels made from samples/. K goes
+from 16 to about 90, then a step down and up.
 
-    python benchmarks/studio.py [--moves 20] [--chromium PATH]
+    python benchmarks/studio.py [--moves 20] [--megapixels 1] [--chromium PATH]
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parent.parent
-SIZE = (1224, 816)
 
 # Remember when the last move was; then when something was first drawn after it, and all of it; and when
 # numbers first changed.
@@ -47,12 +47,15 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--moves", type=int, default=20)
+    parser.add_argument("--megapixels", type=float, default=1)
     parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("google-chrome"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "photo.png")
         with Image.open(ROOT / "samples" / "coffee.png") as picture:
-            picture.convert("RGB").resize(SIZE, Image.Resampling.BICUBIC).save(path)
+            height = round((options.megapixels * 1e6 / 1.5) ** 0.5)
+            size = (round(1.5 * height), height)
+            picture.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(path)
         server = subprocess.Popen(
             [sys.executable, "-m", "kmcodec", "studio", str(path), "--no-browser"],
             cwd=folder,
