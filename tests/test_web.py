@@ -8,9 +8,11 @@ import importlib.util
 import json
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,15 +83,16 @@ def node() -> str:
     return path
 
 
-def run_node(node: str, code: str, *arguments: str) -> Any:
+def run_node(node: str, code: str, *arguments: str, before: str = "", flags: tuple[str, ...] = ()) -> Any:
     """Run code that has kmq, read and tell; return the JSON that it prints."""
     prelude = f"""
         import {{ readFileSync as read }} from "node:fs";
+        {before}
         globalThis.crypto ??= (await import("node:crypto")).webcrypto;
         const kmq = await import({json.dumps((WEB / "kmq.js").as_uri())});
         {TELL}
     """
-    command = [node, "--input-type=module", "-e", prelude + code, *arguments]
+    command = [node, *flags, "--input-type=module", "-e", prelude + code, *arguments]
     process = subprocess.run(command, capture_output=True, check=False, text=True, timeout=120)
     assert (0, "") == (process.returncode, process.stderr)
     return json.loads(process.stdout)
@@ -231,6 +234,229 @@ def test_module_without_a_browser(node: str, tmp_path: Path) -> None:
         console.log(JSON.stringify(await tell(read(process.argv[1]), kmq.decodeAsync)));
     """
     assert told(pixels.to_rgb()) == run_node(node, code, str(path))
+
+
+# In place of a browser's: answers as worker.js does, unless it is stuck; keeps what was sent to it.
+WORKER = """
+globalThis.sent = [];
+globalThis.ended = 0;
+globalThis.Worker = class {
+    constructor() {
+        setTimeout(() => this.onmessage?.({ data: "ready" }));
+    }
+    addEventListener() {}
+    postMessage(task, transfer) {
+        sent.push(transfer[0]);
+        const given = structuredClone(task, { transfer });
+        if (!globalThis.isStuck) setTimeout(() => this.onmessage({ data: kmq.decodeTask(given) }));
+    }
+    terminate() { ended++; }
+};
+"""
+
+
+def test_kinds_of_data(node: str, tmp_path: Path) -> None:
+    """Data may be any buffer or view; they are not given away, and what comes of them is no part of them."""
+    pixels = kmcodec.quantize(photo(300, 400), 16)
+    section = kmcodec.Section(b"abcd", b"1234")
+    image = kmcodec.IndexedImage(pixels.palette, pixels.indices, sections=(section,))
+    path = tmp_path / "a.kmq"
+    path.write_bytes(write_image(image, coding="packed", strip_rows=90))
+    code = """
+        const file = read(process.argv[1]);
+        const pool = Buffer.alloc(file.length + 3);
+        pool.set(file, 3);
+        const shared = new SharedArrayBuffer(file.length);
+        new Uint8Array(shared).set(file);
+        const views = {
+            buffer: new Uint8Array(file).buffer,
+            shared,
+            view: new DataView(pool.buffer, pool.byteOffset + 3, file.length),
+            Buffer: pool.subarray(3),
+        };
+        const outcomes = {};
+        for (const [name, view] of Object.entries(views)) {
+            const here = await tell(view);
+            const image = await kmq.decodeAsync(view);
+            const there = await tell(view, kmq.decodeAsync);
+            const bytes = new Uint8Array(view.buffer ?? view, view.byteOffset, view.byteLength);
+            const isKept = bytes.every((byte, i) => byte === file[i]) && !sent.includes(view.buffer ?? view);
+            bytes.fill(0);
+            const [{ payload }] = image.sections;
+            outcomes[name] = [here, there, isKept, payload.constructor.name, String.fromCharCode(...payload)];
+            bytes.set(file);
+        }
+        console.log(JSON.stringify(outcomes));
+        process.exit();
+    """
+    expected = [told(image.to_rgb())] * 2 + [True, "Uint8Array", "1234"]
+    names = ("buffer", "shared", "view", "Buffer")
+    assert dict.fromkeys(names, expected) == run_node(node, code, str(path), before=WORKER)
+
+
+def test_abort_of_what_waits(node: str, tmp_path: Path) -> None:
+    """An aborted signal is answered at once, also by work that no worker has begun; the others go on."""
+    pixels = kmcodec.quantize(photo(300, 400), 16)
+    path = tmp_path / "a.kmq"
+    path.write_bytes(write_image(pixels, coding="packed", strip_rows=90))
+    code = """
+        const data = new Uint8Array(read(process.argv[1]));
+        globalThis.isStuck = true;
+        const names = [];
+        const stops = [new AbortController(), new AbortController()];
+        const keep = (error) => names.push(error.name);
+        const all = stops.map(({ signal }) => kmq.decodeAsync(data, { signal }).catch(keep));
+        // The second one waits for the workers of the first.
+        for (const i of [1, 0]) {
+            setTimeout(() => stops[i].abort(), 20);
+            await all[i];
+        }
+        globalThis.isStuck = false;
+        console.log(JSON.stringify([...names, ended > 0, await tell(data, kmq.decodeAsync)]));
+        process.exit();
+    """
+    expected = ["AbortError", "AbortError", True, told(pixels.to_rgb())]
+    assert expected == run_node(node, code, str(path), before=WORKER)
+
+
+def test_many_strips(node: str, tmp_path: Path) -> None:
+    """What is remembered of strips is in proportion to the file, which may have one for every four bytes."""
+    n_strips = 2**20
+    header = struct.pack("<8s2BH4I", b"\x89KMQ\r\n\x1a\n", 16, 0, 0, 1, n_strips, 1, 0)
+    parts = [header, struct.pack("<I", zlib.crc32(header)), b"abc", struct.pack("<I", zlib.crc32(b"abc"))]
+    parts += [struct.pack("<I", zlib.crc32(struct.pack("<I", number))) for number in range(n_strips)]
+    path = tmp_path / "a.kmq"
+    path.write_bytes(b"".join(parts))
+    code = """console.log(JSON.stringify([kmq.decode(read(process.argv[1])).indices.length]));"""
+    assert [n_strips] == run_node(node, code, str(path), flags=("--max-old-space-size=24",))
+
+
+# A server of one file, which answers as `serve` says; keeps the ranges that it was asked for.
+SERVER = """
+const file = new Uint8Array(read(process.argv[1]));
+const asked = [];
+const signals = new Set();
+const answer = (start, end, headers = {}) => {
+    const range = { "Content-Range": `bytes ${start}-${Math.min(end, file.length) - 1}/${file.length}` };
+    return new Response(file.slice(start, end), { status: 206, headers: { ...range, ...headers } });
+};
+const whole = (headers = {}) => new Response(file, { headers });
+const region = async (serve, options = {}) => {
+    asked.length = 0;
+    const fetch = async (url, { headers, signal }) => {
+        const range = headers.Range?.match(/^bytes=(\\d+)-(\\d*)$/);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        signal.throwIfAborted();
+        asked.push(headers.Range ?? "whole");
+        signals.add(signal);
+        return serve(Number(range?.[1]), range?.[2] ? Number(range[2]) + 1 : Infinity, asked.length);
+    };
+    const place = { x: 3, y: 70, width: 5, height: 30, ...options.region };
+    try {
+        return Array.from((await kmq.fetchRegion("a.kmq", place, { fetch, ...options })).indices);
+    } catch (error) {
+        return error instanceof kmq.KmqError ? [error.field, error.offset] : error.message;
+    }
+};
+"""
+
+
+@pytest.mark.parametrize("coding", ["packed", "context"])
+@pytest.mark.parametrize("verify", [False, True])
+def test_servers(node: str, tmp_path: Path, coding: str, verify: bool) -> None:
+    """However a server answers, the region is right, or it is said what is wrong; nothing is sent twice."""
+    image = kmcodec.quantize(photo(120, 160), 5)
+    path = tmp_path / "a.kmq"
+    path.write_bytes(write_image(image, coding=coding, strip_rows=25))
+    options = json.dumps({"verify": verify})
+    code = f"""
+        {SERVER}
+        const said = {{}};
+        const gzip = {{ "Content-Encoding": "gzip" }};
+        for (const [name, serve] of Object.entries({{
+            plain: answer,
+            "more than was asked for": (start, end) => answer(start, end + 7),
+            "no size": (start, end) => answer(start, end, {{
+                "Content-Range": `bytes ${{start}}-${{end - 1}}/*` }}),
+            "no Content-Range": (start, end) => answer(start, end, {{ "Content-Range": "" }}),
+            "no ranges": () => whole(),
+            "no ranges later": (start, end, time) => time > 1 ? whole() : answer(start, end),
+            "encoded ranges": (start, end, time) => time > 1 ? whole() : answer(start, end, gzip),
+            "another ETag": (start, end, time) => answer(start, end, {{ ETag: String(time) }}),
+            "another date": (start, end, time) => answer(start, end, {{ "Last-Modified": String(time) }}),
+            "another size": (start, end, time) => answer(start, end, time > 1 && {{
+                "Content-Range": `bytes ${{start}}-${{end - 1}}/99999` }}),
+            "another place": (start, end, time) => answer(start, end, time > 1 && {{
+                "Content-Range": `bytes 1-${{end - 1}}/${{file.length}}` }}),
+            "less": (start, end, time) => answer(start, time > 1 ? end - 1 : end, {{ "Content-Range": "" }}),
+        }})) {{
+            said[name] = [await region(serve, {options}), asked.length];
+        }}
+        console.log(JSON.stringify(said));
+    """
+    expected = image.indices[70:100, 3:8].ravel().tolist()
+    changed = "a.kmq changed while it was read"
+    said = run_node(node, code, str(path))
+    end = said.pop("less")
+    assert "file" == end[0][0]
+    assert {
+        "plain": [expected, 2],
+        "more than was asked for": [expected, 2],
+        "no size": [expected, 2],
+        "no Content-Range": [expected, 2],
+        "no ranges": [expected, 1],
+        "no ranges later": [expected, 2],
+        "encoded ranges": [expected, 2],
+        "another ETag": [changed, 2],
+        "another date": [changed, 2],
+        "another size": [changed, 2],
+        "another place": [said["another place"][0], 2],
+    } == said
+    assert said["another place"][0].startswith("a.kmq: bytes from 1 on instead of ")
+
+
+def test_regions_of_context_coded_files(node: str, tmp_path: Path) -> None:
+    """Of a context-coded file, the region's strips are fetched, also where the file's size is not known."""
+    image = kmcodec.quantize(photo(400, 300), 40)
+    data = write_image(image, coding="context", strip_rows=25)
+    path = tmp_path / "a.kmq"
+    path.write_bytes(data)
+    code = f"""
+        {SERVER}
+        const said = [];
+        for (const y of [0, 70, 370]) {{
+            for (const size of [true, false]) {{
+                let sent = 0;
+                const serve = (start, end) => {{
+                    sent += Math.min(end, file.length) - start;
+                    return answer(start, end, size ? {{}} : {{ "Content-Range": "" }});
+                }};
+                const indices = await region(serve, {{ region: {{ y }} }});
+                said.push([y, indices, asked.length, sent < file.length / 2]);
+            }}
+        }}
+        console.log(JSON.stringify(said));
+    """
+    expected = [
+        [y, image.indices[y : y + 30, 3:8].ravel().tolist(), 2, True] for y in (0, 70, 370) for _ in range(2)
+    ]
+    assert expected == run_node(node, code, str(path))
+
+
+def test_failure_ends_other_requests(node: str, tmp_path: Path) -> None:
+    """When one of several requests fails, the others are ended, and no more are made."""
+    indices = np.random.default_rng(0).integers(0, 16, (200, 30_000)).astype(np.uint8)
+    path = tmp_path / "a.kmq"
+    path.write_bytes(write_image(kmcodec.IndexedImage(np.zeros((16, 3), np.uint8), indices), coding="packed"))
+    code = f"""
+        {SERVER}
+        const busy = new Response("", {{ status: 503 }});
+        const said = await region((start, end, time) => time === 3 ? busy : answer(start, end));
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        const areEnded = [...signals].every((signal) => signal.aborted);
+        console.log(JSON.stringify([said, asked.length < 10, areEnded]));
+    """
+    assert ["a.kmq: HTTP status 503", True, True] == run_node(node, code, str(path))
 
 
 # In a browser.
@@ -463,7 +689,7 @@ def test_regions_of_wide_pictures(site: Site) -> None:
 @pytest.mark.parametrize("coding", ["packed", "context"])
 @pytest.mark.parametrize("knows_ranges", [True, False])
 def test_regions_of_whole_files(site: Site, coding: str, knows_ranges: bool) -> None:
-    """Where parts of a file are of no use, or not to be had, the region comes from the whole."""
+    """The region is the same from parts of a file, and from the whole where parts are not to be had."""
     image = kmcodec.quantize(photo(60, 80), 9)
     (site.folder / "a.kmq").write_bytes(write_image(image, coding=coding, strip_rows=25))
     site.handler.knows_ranges = knows_ranges

@@ -11,7 +11,7 @@ export class KmqError extends Error {
   readonly expected: string | number;
 }
 
-/** A file that may be valid, but has more pixels than are allowed, or than there is memory for. */
+/** A file that may be valid, but has more pixels than are allowed, or takes more memory than there is. */
 export class LimitError extends Error {
   constructor(message: string);
 }
@@ -105,7 +105,7 @@ export interface Region {
 }
 
 export interface FetchRegionOptions extends DecodeOptions {
-  /** Fetch the whole strips in which the region lies, and check them. Else only its own rows are fetched. */
+  /** Fetch whole strips of packed files, too, and check them. Else only the region's own rows are fetched. */
   verify?: boolean;
   /** What asks the server; by default the global fetch. */
   fetch?: typeof globalThis.fetch;
@@ -133,9 +133,9 @@ export function decode(data: ArrayBuffer | ArrayBufferView, options?: DecodeOpti
 export function decodeAsync(data: ArrayBuffer | ArrayBufferView, options?: DecodeAsyncOptions): Promise<Image>;
 
 /**
- * Fetch a region of a file from a server, with requests for ranges of bytes where the file is packed and the server
- * knows them, else as a whole. The header and the palette are always checked, strips only with `verify`. Sections are
- * left out, unless the file came as a whole.
+ * Fetch a region of a file from a server, with requests for ranges of bytes, or as a whole from servers that know none.
+ * Header, palette and sections are checked; the strips in which the region lies are with `verify`, where coding is by
+ * context, and where the file came as a whole.
  *
  * Rejects as `decode` throws, with RangeError for a region that is not in the picture, and as `fetch` does.
  */

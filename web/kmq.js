@@ -152,10 +152,8 @@ function bitLength(value) {
  * @returns {Uint8Array}
  */
 function toBytes(data) {
-  if (data instanceof Uint8Array) {
-    return data;
-  }
   if (ArrayBuffer.isView(data)) {
+    // A Uint8Array as well: it may be a Buffer of Node's, whose slices are not copies.
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   }
   // Not by instanceof: the buffers of another window or realm are as good.
@@ -1691,7 +1689,7 @@ function paintWide(indices, colors, pixels) {
 /**
  * Allocate an array, or say that it is too large.
  *
- * @template {Uint8Array | Uint16Array | Uint32Array} T
+ * @template {Uint8Array | Uint16Array | Uint32Array | Float64Array} T
  * @param {new (length: number) => T} type
  * @param {number} length
  * @returns {T}
@@ -1700,18 +1698,11 @@ function allocate(type, length) {
   try {
     return new type(length);
   } catch {
-    throw new LimitError(`${length} pixels are more than there is memory for`);
+    throw new LimitError(`there is no memory for ${length} elements of ${type.name}`);
   }
 }
 
 // Whole files.
-
-/**
- * @typedef {object} Strip
- * @property {number} offset of its payload in the file
- * @property {number} payloadBytes
- * @property {number} rows
- */
 
 /**
  * Check all of a file but its strips (7, steps 1 to 6).
@@ -1724,74 +1715,112 @@ function openFile(bytes, maxPixels) {
   checkLimit(header, header.width * header.height, maxPixels);
   const layout = computeLayout(header);
   const size = bytes.length;
-  const isContext = header.coding === "context";
-  if (size < layout.fileBytes) {
-    throw tooShort(size, layout.fileBytes, isContext);
-  }
-  if (size > layout.fileBytes && !isContext) {
-    throw new KmqError(layout.fileBytes, "file", `${size} bytes`, `${layout.fileBytes} bytes`);
-  }
+  checkSize(header, layout, size);
   const palette = readPalette(header, bytes);
   const sections = readSections(bytes, layout.sectionsOffset, header.sectionsBytes);
-  const strips = listStrips(header, layout, bytes);
-  return { header, palette, sections, strips };
+  return { header, palette, sections, offsets: locateStrips(header, layout, bytes, size, 0, header.strips) };
 }
 
 /**
- * Return where the strips lie; with context coding, after a check of their table.
+ * Compare the size of a file, if it is known, with what the header gives; with context coding, that is the least size.
  *
  * @param {import("./kmq.js").Header} header
  * @param {ReturnType<typeof computeLayout>} layout
- * @param {Uint8Array} bytes
- * @returns {Strip[]}
+ * @param {number | undefined} size
  */
-function listStrips(header, layout, bytes) {
-  const { height, stripRows, strips } = header;
-  const lastRows = height - (strips - 1) * stripRows;
-  const { tableOffset, tableBytes, stripsOffset, stripBytes, lastBytes } = layout;
-  if (tableBytes > 0) {
-    checkCrc(bytes, tableOffset, tableOffset + tableBytes - CRC_BYTES, "table_crc");
-  }
+function checkSize(header, { fileBytes }, size) {
   const isContext = header.coding === "context";
-  const found = [];
-  let offset = stripsOffset;
-  for (let n = 0; n < strips - 1; n++) {
-    const payloadBytes = isContext ? readU32(bytes, tableOffset + 4 * n) : stripBytes - CRC_BYTES;
-    found.push({ offset, payloadBytes, rows: stripRows });
-    offset += payloadBytes + CRC_BYTES;
+  if (size !== undefined && size < fileBytes) {
+    throw tooShort(size, fileBytes, isContext);
   }
-  // "its payload has what is left of the file"
-  const left = bytes.length - offset - CRC_BYTES;
-  if (left < 0) {
-    throw tooShort(bytes.length, offset + CRC_BYTES, true);
+  if (size !== undefined && size > fileBytes && !isContext) {
+    throw new KmqError(fileBytes, "file", `${size} bytes`, `${fileBytes} bytes`);
   }
-  found.push({ offset, payloadBytes: isContext ? left : lastBytes - CRC_BYTES, rows: lastRows });
-  return found;
 }
 
 /**
- * Check and decode a strip.
+ * Return where the strips from `first` to `next` lie: the offset of each and, behind them, where the last one ends. With
+ * context coding, check their table before. (An array of numbers, as a file may have a strip for every four of its
+ * bytes.)
  *
- * @param {Uint8Array} bytes
- * @param {number} place where bytes[0] lies in the file
- * @param {Strip} strip
- * @param {number} number of the strip, 0 for the topmost
+ * @param {import("./kmq.js").Header} header
+ * @param {ReturnType<typeof computeLayout>} layout
+ * @param {Uint8Array} bytes of the file, as far as to the strips
+ * @param {number | undefined} size of the file; where it is not known, the last strip of all ends at Infinity
+ * @param {number} first
+ * @param {number} next
+ */
+function locateStrips(header, layout, bytes, size, first, next) {
+  const { tableOffset, tableBytes, stripsOffset, stripBytes, fileBytes } = layout;
+  const offsets = allocate(Float64Array, next - first + 1);
+  if (header.coding === "packed") {
+    for (let n = first; n <= next; n++) {
+      offsets[n - first] = n < header.strips ? stripsOffset + n * stripBytes : fileBytes;
+    }
+    return offsets;
+  }
+  if (tableBytes > 0) {
+    checkCrc(bytes, tableOffset, tableOffset + tableBytes - CRC_BYTES, "table_crc");
+  }
+  let offset = stripsOffset;
+  for (let n = 0; n < header.strips; n++) {
+    if (n >= first && n <= next) {
+      offsets[n - first] = offset;
+    }
+    // Of the last strip, "its payload has what is left of the file".
+    offset += (n < header.strips - 1 ? readU32(bytes, tableOffset + 4 * n) : 0) + CRC_BYTES;
+  }
+  if (size !== undefined && size < offset) {
+    throw tooShort(size, offset, true);
+  }
+  if (next === header.strips) {
+    offsets[next - first] = size ?? Infinity;
+  }
+  return offsets;
+}
+
+/**
+ * Return how many rows the strips from `first` to `next` have.
+ *
+ * @param {import("./kmq.js").Header} header
+ * @param {number} first
+ * @param {number} next
+ */
+function countRows({ height, stripRows }, first, next) {
+  return Math.min(next * stripRows, height) - first * stripRows;
+}
+
+/**
+ * Check and decode strips that lie one behind the other.
+ *
+ * @param {Uint8Array} bytes those of the strips
+ * @param {Float64Array} offsets of the strips in the file, and of the end of the last
+ * @param {number} first number of the first of them, 0 for the topmost
  * @param {import("./kmq.js").Header} header
  * @param {Uint8Array} palette
- * @param {Uint8Array | Uint16Array} out
- * @param {number} outStart
+ * @returns {Uint8Array | Uint16Array} their indices
  */
-function decodeStrip(bytes, place, strip, number, header, palette, out, outStart) {
-  const start = strip.offset - place;
-  const end = start + strip.payloadBytes;
-  const numberBytes = new Uint8Array([number, number >>> 8, number >>> 16, number >>> 24]);
-  checkCrc(bytes, start, end, "strip_crc", updateCrc(-1, numberBytes, 0, 4), place);
-  if (header.coding === "packed") {
-    decodePacked(bytes, start, end, header, out, outStart, strip.rows * header.width, place);
-  } else {
-    contextDecoder ??= createContextDecoder();
-    contextDecoder(bytes, start, end, header, palette, out, outStart, strip.rows, place);
+function decodeStrips(bytes, offsets, first, header, palette) {
+  const { width } = header;
+  const place = offsets[0];
+  const next = first + offsets.length - 1;
+  const indices = newIndices(countRows(header, first, next) * width, header.colors);
+  const number = new Uint8Array(4);
+  for (let n = first, outStart = 0; n < next; n++) {
+    const start = offsets[n - first] - place;
+    const end = offsets[n - first + 1] - place - CRC_BYTES;
+    const rows = countRows(header, n, n + 1);
+    number.set([n, n >>> 8, n >>> 16, n >>> 24]);
+    checkCrc(bytes, start, end, "strip_crc", updateCrc(-1, number, 0, 4), place);
+    if (header.coding === "packed") {
+      decodePacked(bytes, start, end, header, indices, outStart, rows * width, place);
+    } else {
+      contextDecoder ??= createContextDecoder();
+      contextDecoder(bytes, start, end, header, palette, indices, outStart, rows, place);
+    }
+    outStart += rows * width;
   }
+  return indices;
 }
 
 /**
@@ -1862,13 +1891,8 @@ class DecodedImage {
 export function decode(data, { maxPixels = DEFAULT_MAX_PIXELS, signal } = {}) {
   signal?.throwIfAborted();
   const bytes = toBytes(data);
-  const { header, palette, sections, strips } = openFile(bytes, maxPixels);
-  const indices = newIndices(header.width * header.height, header.colors);
-  let row = 0;
-  strips.forEach((strip, number) => {
-    decodeStrip(bytes, 0, strip, number, header, palette, indices, row * header.width);
-    row += strip.rows;
-  });
+  const { header, palette, sections, offsets } = openFile(bytes, maxPixels);
+  const indices = decodeStrips(bytes.subarray(offsets[0]), offsets, 0, header, palette);
   return new DecodedImage(header.width, header.height, header, palette, indices, sections);
 }
 
@@ -1878,15 +1902,21 @@ export function decode(data, { maxPixels = DEFAULT_MAX_PIXELS, signal } = {}) {
  * @typedef {object} Task strips one below the other, and what is needed to decode them
  * @property {import("./kmq.js").Header} header
  * @property {Uint8Array} palette
- * @property {Strip[]} strips
+ * @property {Float64Array} offsets of the strips in the file, and of the end of the last
  * @property {number} first number of the first of them
- * @property {number} place where bytes[0] lies in the file
- * @property {Uint8Array} bytes
+ * @property {Uint8Array} bytes of the strips
  * @property {boolean} rgba whether pixels are wanted, too
  *
  * @typedef {object} Share
  * @property {Uint8Array | Uint16Array} indices
- * @property {Uint8ClampedArray} [rgba]
+ * @property {Uint8ClampedArray<ArrayBuffer>} [rgba]
+ *
+ * @typedef {object} Job a task that somebody waits for
+ * @property {Task} task
+ * @property {Worker} [worker] that is at it
+ * @property {Promise<Share>} promise
+ * @property {(share: Share) => void} resolve
+ * @property {(reason: unknown) => void} reject
  */
 
 /**
@@ -1895,15 +1925,9 @@ export function decode(data, { maxPixels = DEFAULT_MAX_PIXELS, signal } = {}) {
  * @param {Task} task
  * @returns {Share}
  */
-export function decodeTask({ header, palette, strips, first, place, bytes, rgba }) {
-  const rows = strips.reduce((sum, strip) => sum + strip.rows, 0);
-  const indices = newIndices(rows * header.width, header.colors);
-  let row = 0;
-  strips.forEach((strip, i) => {
-    decodeStrip(bytes, place, strip, first + i, header, palette, indices, row * header.width);
-    row += strip.rows;
-  });
-  return { indices, rgba: rgba ? toRgba(indices, palette) : undefined };
+export function decodeTask({ header, palette, offsets, first, bytes, rgba }) {
+  const indices = decodeStrips(bytes, offsets, first, header, palette);
+  return rgba ? { indices, rgba: toRgba(indices, palette) } : { indices };
 }
 
 // Work that takes less than the way to a worker and back, in pixels.
@@ -1913,12 +1937,13 @@ const LEAST_SHARE = 2 ** 15;
 const MOST_WORKERS = 8;
 const IDLE_MS = 10_000;
 
-/** @type {{task: Task, signal?: AbortSignal, resolve: (share: Share) => void, reject: (reason: unknown) => void}[]} */
+/** @type {Job[]} */
 const waiting = [];
 /** @type {{worker: Worker, timer: ReturnType<typeof setTimeout>}[]} */
 const idle = [];
 let workers = 0;
 let canWork = typeof Worker === "function";
+let isWorkingHere = false;
 
 /** @param {number} count */
 function workersFor(count) {
@@ -1928,9 +1953,12 @@ function workersFor(count) {
 /** Make a worker, also of a module from another origin, which only a module of the page's own may import. */
 function makeWorker() {
   try {
+    // In these words, by which bundlers find the module.
     return new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   } catch {
-    const source = `import ${JSON.stringify(new URL("./worker.js", import.meta.url).href)};`;
+    // In other words, lest bundlers take it for a second file.
+    const module = new URL(`./${"worker"}.js`, import.meta.url);
+    const source = `import ${JSON.stringify(module.href)};`;
     const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
     const worker = new Worker(url, { type: "module" });
     worker.addEventListener("message", () => URL.revokeObjectURL(url), { once: true });
@@ -1945,14 +1973,11 @@ function startWorker() {
     // Workers are forbidden here, or the module was not found: this thread does the work.
     workers--;
     canWork = false;
-    runHere();
+    workHere();
   };
   try {
     const worker = makeWorker();
-    worker.onmessage = () => {
-      worker.onerror = null;
-      takeWork(worker);
-    };
+    worker.onmessage = () => takeWork(worker);
     worker.onerror = (event) => {
       event.preventDefault();
       worker.terminate();
@@ -1963,153 +1988,130 @@ function startWorker() {
   }
 }
 
-async function runHere() {
-  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+/** Do on this thread what waits. */
+async function workHere() {
+  if (isWorkingHere) {
+    return;
+  }
+  isWorkingHere = true;
+  while (waiting.length > 0) {
     // Others come in between.
     await new Promise((resolve) => setTimeout(resolve));
-    if (next.signal?.aborted) {
-      next.reject(next.signal.reason);
-      continue;
-    }
+    const job = waiting.shift();
     try {
-      next.resolve(decodeTask(next.task));
+      job?.resolve(decodeTask(job.task));
     } catch (error) {
-      next.reject(error);
+      job?.reject(error);
     }
   }
+  isWorkingHere = false;
 }
 
 /** @param {Worker} worker */
-function takeWork(worker) {
-  let next = waiting.shift();
-  while (next?.signal?.aborted) {
-    next.reject(next.signal.reason);
-    next = waiting.shift();
+function endWorker(worker) {
+  worker.terminate();
+  workers--;
+  if (waiting.length > 0) {
+    startWorker();
   }
-  if (next === undefined) {
+}
+
+/** Give a worker what waits the longest. @param {Worker} worker */
+function takeWork(worker) {
+  const job = waiting.shift();
+  if (job === undefined) {
     const timer = setTimeout(() => {
       idle.splice(idle.findIndex((entry) => entry.worker === worker), 1);
-      worker.terminate();
-      workers--;
+      endWorker(worker);
     }, IDLE_MS);
     idle.push({ worker, timer });
     return;
   }
-  const { task, signal, resolve, reject } = next;
-  /** Work that nobody waits for is ended with its worker. */
-  const discard = () => {
-    worker.terminate();
-    workers--;
-    reject(signal?.aborted ? signal.reason : new Error("a worker failed"));
-    if (waiting.length > 0) {
-      startWorker();
-    }
-  };
-  signal?.addEventListener("abort", discard, { once: true });
+  job.worker = worker;
   const onFailure = (/** @type {Event} */ event) => {
     event.preventDefault();
-    signal?.removeEventListener("abort", discard);
-    discard();
+    endJob(job, new LimitError("a worker ended: there may be too little memory"));
   };
   worker.onerror = onFailure;
   worker.onmessageerror = onFailure;
   worker.onmessage = ({ data }) => {
-    signal?.removeEventListener("abort", discard);
-    if (data.fault !== undefined) {
-      const { offset, field, found, expected } = data.fault;
-      reject(new KmqError(offset, field, found, expected));
-    } else if (data.message !== undefined) {
-      reject(new LimitError(data.message));
+    job.worker = undefined;
+    if (data.error === undefined) {
+      job.resolve(data);
     } else {
-      resolve(data);
+      job.reject(toError(data.error));
     }
     takeWork(worker);
   };
-  worker.postMessage(task, [/** @type {ArrayBuffer} */ (task.bytes.buffer)]);
+  worker.postMessage(job.task, [/** @type {ArrayBuffer} */ (job.task.bytes.buffer)]);
+}
+
+/**
+ * Make anew the error that a worker tells of.
+ *
+ * @param {{name: string, message: string, offset: number, field: string, found: string, expected: string}} told
+ */
+function toError({ name, message, offset, field, found, expected }) {
+  if (name === "KmqError") {
+    return new KmqError(offset, field, found, expected);
+  }
+  return name === "LimitError" ? new LimitError(message) : new Error(`${name} in a worker: ${message}`);
 }
 
 /**
  * Decode some strips in a worker or, where there are none, here, but not at once.
  *
  * @param {Task} task of which the bytes are given away
- * @param {AbortSignal} [signal]
- * @returns {Promise<Share>}
  */
-function decodeElsewhere(task, signal) {
-  return new Promise((resolve, reject) => {
-    waiting.push({ task, signal, resolve, reject });
-    const free = idle.pop();
-    if (free !== undefined) {
-      clearTimeout(free.timer);
-      takeWork(free.worker);
-    } else if (!canWork) {
-      if (waiting.length === 1) {
-        runHere();
-      }
-    } else if (workers < workersFor(MOST_WORKERS)) {
-      startWorker();
-    }
-  });
+function beginJob(task) {
+  const job = /** @type {Job} */ ({ task });
+  job.promise = new Promise((resolve, reject) => Object.assign(job, { resolve, reject }));
+  job.promise.catch(() => undefined); // It may be waited for after others.
+  waiting.push(job);
+  const free = idle.pop();
+  if (free !== undefined) {
+    clearTimeout(free.timer);
+    takeWork(free.worker);
+  } else if (!canWork) {
+    workHere();
+  } else if (workers < workersFor(MOST_WORKERS)) {
+    startWorker();
+  }
+  return job;
 }
 
-/** @type {typeof import("./kmq.js").decodeAsync} */
-export async function decodeAsync(data, { maxPixels = DEFAULT_MAX_PIXELS, signal, rgba = false } = {}) {
-  signal?.throwIfAborted();
-  const bytes = toBytes(data);
-  const { header, palette, sections, strips } = openFile(bytes, maxPixels);
-  const { width, height, colors } = header;
-  const pixels = width * height;
-  const isSmall = header.coding === "packed" ? pixels < SMALL_PACKED : pixels + 256 * strips.length < SMALL_CONTEXT;
-  if (isSmall) {
-    const { indices } = decodeTask({ header, palette, strips, first: 0, place: 0, bytes, rgba: false });
-    return new DecodedImage(width, height, header, palette, indices, sections);
+/**
+ * End a job, unless it is done.
+ *
+ * @param {Job} job
+ * @param {unknown} reason
+ */
+function endJob(job, reason) {
+  job.reject(reason);
+  if (waiting.includes(job)) {
+    waiting.splice(waiting.indexOf(job), 1);
   }
+  if (job.worker !== undefined) {
+    // There is no other way to end what it is at.
+    endWorker(job.worker);
+    job.worker = undefined;
+  }
+}
 
-  // One stops the others when it fails.
+/**
+ * Do work with a signal that aborts with another one, and when the work fails: then what is left of it ends, too.
+ *
+ * @template T
+ * @param {AbortSignal | undefined} signal
+ * @param {(signal: AbortSignal) => Promise<T>} work
+ */
+async function endTogether(signal, work) {
+  signal?.throwIfAborted();
   const stop = new AbortController();
   const onAbort = () => stop.abort(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    const share = Math.max(pixels / workersFor(strips.length), LEAST_SHARE);
-    const shares = [];
-    for (let first = 0, next = 0; first < strips.length; first = next) {
-      let taken = 0;
-      while (next < strips.length && (taken === 0 || taken + strips[next].rows * width <= share * 1.01)) {
-        taken += strips[next].rows * width;
-        next++;
-      }
-      const last = strips[next - 1];
-      const place = strips[first].offset;
-      const task = {
-        header,
-        palette,
-        strips: strips.slice(first, next),
-        first,
-        place,
-        bytes: bytes.slice(place, last.offset + last.payloadBytes + CRC_BYTES),
-        rgba,
-      };
-      const promise = decodeElsewhere(task, stop.signal);
-      promise.catch(() => undefined); // it is waited for below, in its turn
-      shares.push(promise);
-    }
-    if (shares.length === 1) {
-      const only = await shares[0];
-      return new DecodedImage(width, height, header, palette, only.indices, sections, asPixels(only.rgba));
-    }
-    const indices = newIndices(pixels, colors);
-    const all = rgba ? new Uint8ClampedArray(allocate(Uint32Array, pixels).buffer) : undefined;
-    let start = 0;
-    // In the order of the file, so that of several faults the first is told of.
-    for (const promise of shares) {
-      const done = await promise;
-      indices.set(done.indices, start);
-      if (all !== undefined && done.rgba !== undefined) {
-        all.set(done.rgba, 4 * start);
-      }
-      start += done.indices.length;
-    }
-    return new DecodedImage(width, height, header, palette, indices, sections, all);
+    return await work(stop.signal);
   } catch (error) {
     stop.abort(error);
     throw error;
@@ -2118,9 +2120,58 @@ export async function decodeAsync(data, { maxPixels = DEFAULT_MAX_PIXELS, signal
   }
 }
 
-/** @param {Uint8ClampedArray | undefined} rgba */
-function asPixels(rgba) {
-  return /** @type {Uint8ClampedArray<ArrayBuffer> | undefined} */ (rgba);
+/**
+ * Decode strips that lie one behind the other, side by side in workers unless they are small.
+ *
+ * @param {Task} task of which the bytes are copied
+ * @param {AbortSignal} signal
+ * @returns {Promise<Share>}
+ */
+async function decodeSideBySide(task, signal) {
+  const { header, palette, offsets, first, bytes, rgba } = task;
+  const strips = offsets.length - 1;
+  const pixels = countRows(header, first, first + strips) * header.width;
+  if (header.coding === "packed" ? pixels < SMALL_PACKED : pixels + 256 * strips < SMALL_CONTEXT) {
+    return decodeTask({ ...task, rgba: false });
+  }
+  const pixelsEach = Math.max(pixels / workersFor(strips), LEAST_SHARE);
+  const stripsEach = Math.max(1, Math.floor((1.01 * pixelsEach) / (header.stripRows * header.width)));
+  /** @type {Job[]} */
+  const jobs = [];
+  signal.addEventListener("abort", () => jobs.forEach((job) => endJob(job, signal.reason)), { once: true });
+  for (let begin = 0; begin < strips; begin += stripsEach) {
+    const end = Math.min(begin + stripsEach, strips);
+    const part = bytes.slice(offsets[begin] - offsets[0], offsets[end] - offsets[0]);
+    const some = { header, palette, offsets: offsets.slice(begin, end + 1), first: first + begin, bytes: part, rgba };
+    jobs.push(beginJob(some));
+  }
+  if (jobs.length === 1) {
+    return jobs[0].promise;
+  }
+  const indices = newIndices(pixels, header.colors);
+  const all = rgba ? new Uint8ClampedArray(allocate(Uint32Array, pixels).buffer) : undefined;
+  let start = 0;
+  // In the order of the file, so that of several faults the first is told of.
+  for (const { promise } of jobs) {
+    const share = await promise;
+    indices.set(share.indices, start);
+    if (all !== undefined && share.rgba !== undefined) {
+      all.set(share.rgba, 4 * start);
+    }
+    start += share.indices.length;
+  }
+  return { indices, rgba: all };
+}
+
+/** @type {typeof import("./kmq.js").decodeAsync} */
+export function decodeAsync(data, { maxPixels = DEFAULT_MAX_PIXELS, signal, rgba = false } = {}) {
+  return endTogether(signal, async (stop) => {
+    const file = toBytes(data);
+    const { header, palette, sections, offsets } = openFile(file, maxPixels);
+    const bytes = file.subarray(offsets[0]);
+    const share = await decodeSideBySide({ header, palette, offsets, first: 0, bytes, rgba }, stop);
+    return new DecodedImage(header.width, header.height, header, palette, share.indices, sections, share.rgba);
+  });
 }
 
 // Regions by HTTP Range.
@@ -2132,22 +2183,26 @@ const LARGEST_GAP = 8192;
 const MOST_REQUESTS = 48;
 const REQUESTS_AT_ONCE = 6;
 
-/**
- * A file on a server.
- */
+/** A file on a server. */
 class RemoteFile {
   #url;
   #fetch;
   #signal;
-  /** @type {string | null} */
-  #tag = null;
+  /**
+   * What says that the file is still the same; of one from another origin, not all of it is to be seen.
+   *
+   * @type {Map<string, string>}
+   */
+  #identity = new Map();
+  /** @type {Promise<Uint8Array> | undefined} */
+  #whole;
   /** @type {number | undefined} */
   size;
 
   /**
    * @param {string | URL} url
    * @param {typeof globalThis.fetch} fetch
-   * @param {AbortSignal} [signal]
+   * @param {AbortSignal} signal
    */
   constructor(url, fetch, signal) {
     this.#url = url;
@@ -2156,44 +2211,45 @@ class RemoteFile {
   }
 
   /**
-   * Ask for bytes, without those at `end`.
+   * Ask for bytes, without those at `end`, which may be Infinity.
    *
    * @param {number} start
    * @param {number} end
    * @returns {Promise<{bytes: Uint8Array, isWhole: boolean}>} fewer bytes where the file ends, or the whole file
    */
   async read(start, end) {
-    const response = await this.#fetch(this.#url, {
-      headers: { Range: `bytes=${start}-${end - 1}` },
-      signal: this.#signal ?? null,
-    });
+    if (this.#whole !== undefined) {
+      return { bytes: await this.#whole, isWhole: true };
+    }
+    const response = await this.#ask({ Range: `bytes=${start}-${end === Infinity ? "" : end - 1}` });
     if (response.status === 416) {
       return { bytes: new Uint8Array(0), isWhole: false };
     }
-    if (!response.ok) {
-      throw new Error(`${this.#url}: HTTP status ${response.status}`);
-    }
-    const tag = response.headers.get("ETag");
-    if (this.#tag !== null && tag !== null && tag !== this.#tag) {
-      throw new Error(`${this.#url} changed while it was read`);
-    }
-    this.#tag ??= tag;
     if (response.status !== 206) {
-      return { bytes: new Uint8Array(await response.arrayBuffer()), isWhole: true };
+      return { bytes: await this.#takeWhole(response), isWhole: true };
+    }
+    if ((response.headers.get("Content-Encoding") ?? "identity") !== "identity") {
+      // A range of the encoded bytes, which are of no use.
+      await response.body?.cancel();
+      return { bytes: await this.#takeWhole(await this.#ask({})), isWhole: true };
     }
     // Hidden from pages of other origins, unless the server exposes it.
-    const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get("Content-Range") ?? "");
+    const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get("Content-Range") ?? "");
     if (range !== null) {
-      if (Number(range[1]) !== start) {
-        throw new Error(`${this.#url}: bytes from ${range[1]} on instead of ${start}`);
+      const [, from, size] = range;
+      if (Number(from) !== start) {
+        throw new Error(`${this.#url}: bytes from ${from} on instead of ${start}`);
       }
-      this.size = Number(range[2]);
+      if (size !== "*") {
+        this.#identify("size", size);
+        this.size = Number(size);
+      }
     }
-    return { bytes: new Uint8Array(await response.arrayBuffer()), isWhole: false };
+    return { bytes: new Uint8Array(await response.arrayBuffer()).subarray(0, end - start), isWhole: false };
   }
 
   /**
-   * Return just these bytes; say where the file ends if they are not all there.
+   * Return just these bytes, to the end of the file if `end` is Infinity; say where it ends if they are not all there.
    *
    * @param {number} start
    * @param {number} end
@@ -2201,19 +2257,47 @@ class RemoteFile {
   async readExactly(start, end) {
     const { bytes, isWhole } = await this.read(start, end);
     const found = isWhole ? bytes.subarray(start, end) : bytes;
-    if (found.length !== end - start) {
+    if (found.length < end - start && end !== Infinity) {
+      if (this.size !== undefined && this.size > start + found.length) {
+        throw new Error(`${this.#url}: ${found.length} bytes from ${start} on instead of ${end - start}`);
+      }
       throw tooShort(start + found.length, end, true);
     }
     return found;
   }
 
-  /** Return all of it. */
-  async readAll() {
-    const response = await this.#fetch(this.#url, { signal: this.#signal ?? null });
-    if (!response.ok) {
+  /** @param {Record<string, string>} headers */
+  async #ask(headers) {
+    const response = await this.#fetch(this.#url, { headers, signal: this.#signal });
+    if (!response.ok && response.status !== 416) {
+      await response.body?.cancel();
       throw new Error(`${this.#url}: HTTP status ${response.status}`);
     }
-    return new Uint8Array(await response.arrayBuffer());
+    for (const name of response.ok ? ["ETag", "Last-Modified"] : []) {
+      this.#identify(name, response.headers.get(name));
+    }
+    return response;
+  }
+
+  /** Keep the file, lest it be sent again for each range. @param {Response} response */
+  #takeWhole(response) {
+    if (this.#whole === undefined) {
+      this.#whole = response.arrayBuffer().then((buffer) => new Uint8Array(buffer));
+    } else {
+      response.body?.cancel();
+    }
+    return this.#whole;
+  }
+
+  /** @param {string} name @param {string | null} value */
+  #identify(name, value) {
+    if (value === null) {
+      return;
+    }
+    if (value !== (this.#identity.get(name) ?? value)) {
+      throw new Error(`${this.#url} changed while it was read`);
+    }
+    this.#identity.set(name, value);
   }
 }
 
@@ -2258,46 +2342,50 @@ function checkRegion(region, header) {
 }
 
 /** @type {typeof import("./kmq.js").fetchRegion} */
-export async function fetchRegion(
+export function fetchRegion(
   url,
   region,
   { maxPixels = DEFAULT_MAX_PIXELS, signal, verify = false, fetch = globalThis.fetch.bind(globalThis) } = {},
 ) {
-  const file = new RemoteFile(url, fetch, signal);
-  const beginning = await file.read(0, FIRST_BYTES);
-  const header = readHeader(beginning.bytes);
-  checkRegion(region, header);
-  checkLimit(header, region.width * region.height, maxPixels);
-  if (beginning.isWhole || header.coding === "context") {
-    const bytes = beginning.isWhole ? beginning.bytes : await file.readAll();
-    const image = await decodeAsync(bytes, { maxPixels, signal });
-    checkRegion(region, image.header);
-    const indices = crop(image.indices, image.width, region, image.header.colors);
-    return new DecodedImage(region.width, region.height, image.header, image.palette, indices, image.sections);
-  }
+  return endTogether(signal, async (stop) => {
+    const file = new RemoteFile(url, fetch, stop);
+    const { bytes, isWhole } = await file.read(0, FIRST_BYTES);
+    if (isWhole) {
+      file.size = bytes.length;
+    }
+    const header = readHeader(bytes);
+    checkRegion(region, header);
+    checkLimit(header, region.width * region.height, maxPixels);
+    const layout = computeLayout(header);
+    checkSize(header, layout, file.size);
+    // With the sections, for one that is required and not known says that the indices are not what they seem.
+    const start = await extend(file, bytes, layout.stripsOffset);
+    const palette = readPalette(header, start);
+    const sections = readSections(start, layout.sectionsOffset, header.sectionsBytes);
+    const indices =
+      verify || isWhole || header.coding === "context"
+        ? await fetchStrips(file, header, layout, start, palette, region, maxPixels, stop)
+        : await fetchRows(file, header, layout, region);
+    return new DecodedImage(region.width, region.height, header, palette, indices, sections);
+  });
+}
 
-  const layout = computeLayout(header);
-  if (file.size !== undefined && file.size < layout.fileBytes) {
-    throw tooShort(file.size, layout.fileBytes);
+/**
+ * Return the beginning of a file, of which some is there already.
+ *
+ * @param {RemoteFile} file
+ * @param {Uint8Array} bytes
+ * @param {number} end
+ */
+async function extend(file, bytes, end) {
+  if (bytes.length >= end) {
+    return bytes;
   }
-  if (file.size !== undefined && file.size > layout.fileBytes) {
-    throw new KmqError(layout.fileBytes, "file", `${file.size} bytes`, `${layout.fileBytes} bytes`);
-  }
-  // With the sections, for one that is required and not known says that the indices are not what they seem.
-  let start = beginning.bytes;
-  if (start.length < layout.stripsOffset) {
-    const rest = await file.readExactly(start.length, layout.stripsOffset);
-    const joined = new Uint8Array(layout.stripsOffset);
-    joined.set(start);
-    joined.set(rest, start.length);
-    start = joined;
-  }
-  const palette = readPalette(header, start);
-  const sections = readSections(start, layout.sectionsOffset, header.sectionsBytes);
-  const indices = verify
-    ? await fetchStrips(file, header, layout, palette, region, maxPixels)
-    : await fetchRows(file, header, layout, region);
-  return new DecodedImage(region.width, region.height, header, palette, indices, sections);
+  const rest = await file.readExactly(bytes.length, end);
+  const joined = allocate(Uint8Array, end);
+  joined.set(bytes);
+  joined.set(rest, bytes.length);
+  return joined;
 }
 
 /**
@@ -2356,33 +2444,30 @@ async function fetchRows(file, header, layout, { x, y, width, height }) {
 }
 
 /**
- * Fetch the strips in which a region lies, with their checksums.
+ * Fetch the strips in which a region lies, and check them.
  *
  * @param {RemoteFile} file
  * @param {import("./kmq.js").Header} header
  * @param {ReturnType<typeof computeLayout>} layout
+ * @param {Uint8Array} beginning of the file, as far as to the strips
  * @param {Uint8Array} palette
  * @param {import("./kmq.js").Region} region
  * @param {number} maxPixels
+ * @param {AbortSignal} signal
  */
-async function fetchStrips(file, header, layout, palette, region, maxPixels) {
-  const { stripRows, height } = header;
-  const first = Math.floor(region.y / stripRows);
-  const next = Math.floor((region.y + region.height - 1) / stripRows) + 1;
-  const rows = Math.min(next * stripRows, height) - first * stripRows;
-  checkLimit(header, rows * header.width, maxPixels);
-  const strips = [];
-  for (let n = first; n < next; n++) {
-    const isLast = n === header.strips - 1;
-    strips.push({
-      offset: layout.stripsOffset + n * layout.stripBytes,
-      payloadBytes: (isLast ? layout.lastBytes : layout.stripBytes) - CRC_BYTES,
-      rows: isLast ? height - n * stripRows : stripRows,
-    });
+async function fetchStrips(file, header, layout, beginning, palette, region, maxPixels, signal) {
+  const first = Math.floor(region.y / header.stripRows);
+  const next = Math.floor((region.y + region.height - 1) / header.stripRows) + 1;
+  checkLimit(header, countRows(header, first, next) * header.width, maxPixels);
+  const offsets = locateStrips(header, layout, beginning, file.size, first, next);
+  const end = offsets[next - first];
+  const bytes = await file.readExactly(offsets[0], end);
+  if (end === Infinity) {
+    offsets[next - first] = offsets[0] + bytes.length;
+    if (offsets[next - first] < offsets[next - first - 1] + CRC_BYTES) {
+      throw tooShort(offsets[next - first], offsets[next - first - 1] + CRC_BYTES, true);
+    }
   }
-  const place = strips[0].offset;
-  const last = strips[strips.length - 1];
-  const bytes = await file.readExactly(place, last.offset + last.payloadBytes + CRC_BYTES);
-  const { indices } = decodeTask({ header, palette, strips, first, place, bytes, rgba: false });
-  return crop(indices, header.width, { ...region, y: region.y - first * stripRows }, header.colors);
+  const { indices } = await decodeSideBySide({ header, palette, offsets, first, bytes, rgba: false }, signal);
+  return crop(indices, header.width, { ...region, y: region.y - first * header.stripRows }, header.colors);
 }
