@@ -482,6 +482,7 @@ class WebHandler(RangeHandler):
         suffix = Path(self.path.partition("?")[0]).suffix
         self.send_header("Content-Type", kinds.get(suffix, "application/octet-stream"))
         self.send_header("Cache-Control", "no-store")
+        self.send_header("Access-Control-Allow-Origin", "*")
         super().end_headers()
 
     def do_GET(self) -> None:  # noqa: N802 - named by http.server
@@ -635,6 +636,22 @@ def test_no_workers(site: Site) -> None:
     page = site.show(policy)
     code = """async () => tell(await (await fetch("a.kmq")).arrayBuffer(), kmq.decodeAsync)"""
     assert told(image.to_rgb()) == page.evaluate(code)
+
+
+def test_another_origin(site: Site) -> None:
+    """A region is the same from parts of a file as from the whole, which comes where there are no ranges."""
+    image = kmcodec.quantize(photo(300, 400), 20)
+    (site.folder / "a.kmq").write_bytes(write_image(image, coding="context", strip_rows=50))
+    page = site.show("")
+    code = """async (origin) => {
+        const kmq = await import(`${origin}/web/kmq.js`);
+        const data = await (await fetch("a.kmq")).arrayBuffer();
+        const region = await kmq.fetchRegion(`${origin}/files/a.kmq`, { x: 9, y: 280, width: 3, height: 2 });
+        return [await tell(data, kmq.decodeAsync), Array.from(region.indices)];
+    }"""
+    expected = [told(image.to_rgb()), image.indices[280:282, 9:12].ravel().tolist()]
+    assert expected == page.evaluate(code, site.address.replace("127.0.0.1", "localhost"))
+    assert page.workers
 
 
 FETCH = """async ([name, region, options]) => {
@@ -903,6 +920,98 @@ def test_elements_of_a_program(site: Site, loading: str) -> None:
         loading,
     )
     assert [60, 60, True, 60, 60, True] == said
+
+
+def test_properties_before_the_module(site: Site) -> None:
+    """What a program sets before the element is defined counts as what it sets later."""
+    put_picture(site)
+    page = site.show("")
+    said = page.evaluate("""async () => {
+        const element = document.createElement("kmq-image");
+        Object.assign(element, { src: "a.kmq", alt: "A cat", width: 30 });
+        document.body.append(element);
+        await import("/web/kmq-image.js");
+        await element.decode();
+        return [element.naturalWidth, element.getAttribute("alt"), element.width, element.height];
+    }""")
+    assert [60, "A cat", 30, 20] == said
+
+
+def test_empty_source(site: Site) -> None:
+    """An empty src is an error, as for <img>, and does not fetch the page."""
+    page = site.show(f"{ELEMENT}<kmq-image></kmq-image>")
+    page.wait_for_function("customElements.get('kmq-image') !== undefined")
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    said = page.evaluate("""() => new Promise((resolve) => {
+        const element = document.querySelector("kmq-image");
+        element.onerror = ({ message }) => resolve(message);
+        element.src = "";
+    })""")
+    assert ("src is empty", []) == (said, requests)
+
+
+def test_another_document(site: Site) -> None:
+    """An element that is moved into a frame looks there as it did."""
+    put_picture(site)
+    page = site.show(f"{ELEMENT}<kmq-image src=a.kmq width=120></kmq-image><iframe></iframe>")
+    page.wait_for_function("document.querySelector('kmq-image').complete")
+    said = page.evaluate("""() => {
+        const element = document.querySelector("kmq-image");
+        document.querySelector("iframe").contentDocument.body.append(element);
+        const { width, height } = element.getBoundingClientRect();
+        return [width, height];
+    }""")
+    assert [120, 80] == said
+
+
+def test_page_without_scripts(site: Site) -> None:
+    """Where there are no scripts, what is within the element is shown; where there are, it is not."""
+    put_picture(site)
+    html = f"{ELEMENT}<kmq-image src=a.kmq alt='A cat'><noscript><img src=a.png></noscript></kmq-image>"
+    page = site.show(html)
+    page.wait_for_function("document.querySelector('kmq-image').complete")
+    assert 0 == page.locator("img").count()
+    context = site.browser.new_context(java_script_enabled=False)
+    site.contexts.append(context)
+    page = context.new_page()
+    page.goto(f"{site.address}/files/page.html")
+    assert page.locator("img").is_visible()
+
+
+@pytest.mark.parametrize("fit", ["fill", "contain", "cover"])
+def test_object_fit(site: Site, fit: str) -> None:
+    """object-fit and object-position do what they do to <img>."""
+    put_picture(site)
+    css = (
+        f"object-fit: {fit}; object-position: 0 100%; width: 90px; height: 30px; position: absolute; left: 0"
+    )
+    page = site.show(
+        f"{ELEMENT}<style>img {{ image-rendering: pixelated }}</style>"
+        f"<img class=one src=a.png style='{css}; top: 0'>"
+        f"<kmq-image class=one src=a.kmq style='{css}; top: 50px'></kmq-image>"
+    )
+    page.wait_for_function("document.querySelector('kmq-image').naturalWidth === 60")
+    page.evaluate("Promise.all([...document.querySelectorAll('.one')].map((one) => one.decode()))")
+    page.add_style_tag(content="kmq-image::part(canvas) { image-rendering: pixelated !important }")
+    shots = [page.screenshot(clip={"x": 0, "y": y, "width": 90, "height": 30}) for y in (0, 50)]
+    assert shots[0] == shots[1]
+
+
+def test_snap_in_a_box_of_its_own(site: Site) -> None:
+    """With snap, the picture is in the middle of the content box, padded and transformed as it may be."""
+    put_picture(site)
+    box = "position: absolute; left: 0; top: 0; width: 130px; height: 90px; padding: 20px 0 0 10px"
+    css = f"{box}; transform: scale(2); transform-origin: 0 0"
+    page = site.show(f"{ELEMENT}<kmq-image src=a.kmq snap style='{css}'></kmq-image>")
+    page.wait_for_function("document.querySelector('kmq-image').complete")
+    page.wait_for_timeout(50)
+    said = page.evaluate("""() => {
+        const canvas = document.querySelector("kmq-image").shadowRoot.querySelector("canvas");
+        const { x, y, width, height } = canvas.getBoundingClientRect();
+        return [x, y, width, height].map((value) => value / 2);
+    }""")
+    assert [10 + 5, 20 + 5, 120, 80] == said
 
 
 @pytest.mark.parametrize("ratio", [1, 1.5, 2])

@@ -8,7 +8,7 @@
 
 import { decodeAsync, DEFAULT_MAX_PIXELS, LimitError, readHeader } from "./kmq.js";
 
-// What no browser draws on a canvas.
+// Of a canvas: longer ones are not drawn by all browsers.
 const LARGEST_SIDE = 32767;
 const LAZY_MARGIN = "256px";
 const HEADER_BYTES = 32;
@@ -18,8 +18,9 @@ const HEADER_BYTES = 32;
 const STYLE = `
   :host { display: inline-block; width: fit-content; contain: size layout; vertical-align: baseline; overflow: hidden; }
   :host([hidden]) { display: none; }
+  #image, canvas { object-fit: inherit; object-position: inherit; }
   #image { display: block; position: relative; width: 100%; height: 100%; }
-  canvas { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: inherit; object-position: inherit; }
+  canvas { position: absolute; inset: 0; width: 100%; height: 100%; }
   #image.failed canvas { display: none; }
 `;
 // Alternative text takes the space that text takes.
@@ -46,9 +47,11 @@ const Base = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class 
 export const KmqImage = class KmqImage extends Base {
   static observedAttributes = ["src", "alt", "width", "height", "loading", "rendering", "snap"];
 
+  #root;
   #image;
   #canvas;
   #text;
+  /** @type {CSSStyleSheet | undefined} */
   #layout;
   /** @type {AbortController | undefined} */
   #loading;
@@ -72,11 +75,7 @@ export const KmqImage = class KmqImage extends Base {
 
   constructor() {
     super();
-    const root = this.attachShadow({ mode: "open" });
-    const shared = new CSSStyleSheet();
-    shared.replaceSync(STYLE);
-    this.#layout = new CSSStyleSheet();
-    root.adoptedStyleSheets = [shared, this.#layout];
+    this.#root = this.attachShadow({ mode: "open" });
     this.#image = document.createElement("span");
     this.#image.id = "image";
     this.#image.setAttribute("part", "image");
@@ -85,11 +84,25 @@ export const KmqImage = class KmqImage extends Base {
     this.#canvas.width = this.#canvas.height = 0;
     this.#text = document.createElement("span");
     this.#image.append(this.#canvas, this.#text);
-    root.append(this.#image);
+    this.#root.append(this.#image);
     this.#describe();
+    this.adoptedCallback();
+  }
+
+  /** Make style sheets, which belong to a document: an element that goes to another one, as of a frame, loses them. */
+  adoptedCallback() {
+    const page = this.ownerDocument.defaultView;
+    if (page !== null) {
+      const shared = new page.CSSStyleSheet();
+      shared.replaceSync(STYLE);
+      this.#layout = new page.CSSStyleSheet();
+      this.#root.adoptedStyleSheets = [shared, this.#layout];
+      this.#layOut();
+    }
   }
 
   connectedCallback() {
+    this.#takeProperties();
     this.#size = new ResizeObserver(() => this.#fit());
     try {
       // Which changes with the zoom of the page, too.
@@ -99,6 +112,17 @@ export const KmqImage = class KmqImage extends Base {
     }
     if (this.#state === "waiting") {
       this.#watch();
+    }
+  }
+
+  /** Take what a program has set before the element was defined: plain properties would hide the real ones. */
+  #takeProperties() {
+    for (const name of /** @type {const} */ (["src", "alt", "loading", "width", "height"])) {
+      const given = Object.getOwnPropertyDescriptor(this, name);
+      if (given !== undefined) {
+        delete (/** @type {any} */ (this)[name]);
+        Object.assign(this, { [name]: given.value });
+      }
     }
   }
 
@@ -290,6 +314,9 @@ export const KmqImage = class KmqImage extends Base {
    * @param {AbortSignal} signal
    */
   async #fetch(signal) {
+    if (this.getAttribute("src")?.trim() === "") {
+      throw new Error("src is empty"); // and not the address of the page itself
+    }
     const response = await fetch(this.#currentSrc, { signal });
     if (!response.ok) {
       throw new Error(`${this.#currentSrc}: HTTP status ${response.status}`);
@@ -372,7 +399,7 @@ export const KmqImage = class KmqImage extends Base {
     }
     rules.push(`contain-intrinsic-size: ${natural.width}px ${natural.height}px`);
     const failed = this.#state === "failed" ? FAILED_STYLE : "";
-    this.#layout.replaceSync(`:host { ${rules.join("; ")} } ${failed}`);
+    this.#layout?.replaceSync(`:host { ${rules.join("; ")} } ${failed}`);
   }
 
   /** Enlarge pixels as squares, but reduce smoothly: there, some would be missing. */
@@ -382,22 +409,25 @@ export const KmqImage = class KmqImage extends Base {
       return;
     }
     const style = this.#canvas.style;
-    const box = this.getBoundingClientRect();
+    // The content box, which no transformation has changed.
+    const box = getComputedStyle(this.#image);
+    const [room, depth] = [parseFloat(box.width), parseFloat(box.height)];
     const ratio = globalThis.devicePixelRatio || 1;
-    const scale = Math.min((box.width * ratio) / width, (box.height * ratio) / height);
+    const choose = box.objectFit === "cover" ? Math.max : Math.min;
+    const scale = choose((room * ratio) / width, (depth * ratio) / height);
     const isSmooth = this.getAttribute("rendering") === "smooth" || scale < 1 - 1e-3;
     style.imageRendering = isSmooth ? "auto" : "pixelated";
     const times = Math.floor(scale + 1e-3);
     if (this.hasAttribute("snap") && times >= 1) {
       // In whole device pixels, from a corner that is on one, as far as the box is.
       const side = (/** @type {number} */ pixels) => (times * pixels) / ratio;
-      const margin = (/** @type {number} */ room, /** @type {number} */ used) =>
-        Math.floor(((room - used) * ratio) / 2 + 1e-3) / ratio;
+      const margin = (/** @type {number} */ length, /** @type {number} */ used) =>
+        Math.floor(((length - used) * ratio) / 2 + 1e-3) / ratio;
       style.inset = "auto";
       style.width = `${side(width)}px`;
       style.height = `${side(height)}px`;
-      style.left = `${margin(this.clientWidth, side(width))}px`;
-      style.top = `${margin(this.clientHeight, side(height))}px`;
+      style.left = `${margin(room, side(width))}px`;
+      style.top = `${margin(depth, side(height))}px`;
     } else {
       style.inset = style.width = style.height = style.left = style.top = "";
     }

@@ -1739,9 +1739,9 @@ function checkSize(header, { fileBytes }, size) {
 }
 
 /**
- * Return where the strips from `first` to `next` lie: the offset of each and, behind them, where the last one ends. With
- * context coding, check their table before. (An array of numbers, as a file may have a strip for every four of its
- * bytes.)
+ * Return where the strips from `first` to `next` lie: the offset of each and, behind them, where the last one ends.
+ * With context coding, check their table before. (Numbers, and no objects: a file may have a strip for every four of
+ * its bytes.)
  *
  * @param {import("./kmq.js").Header} header
  * @param {ReturnType<typeof computeLayout>} layout
@@ -1953,11 +1953,12 @@ function workersFor(count) {
 /** Make a worker, also of a module from another origin, which only a module of the page's own may import. */
 function makeWorker() {
   try {
-    // In these words, by which bundlers find the module.
+    // In these words, by which bundlers find the module...
     return new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   } catch {
-    // In other words, lest bundlers take it for a second file.
-    const module = new URL(`./${"worker"}.js`, import.meta.url);
+    // ...and in others, lest they write it a second time, as it is.
+    const here = import.meta.url;
+    const module = new URL("./worker.js", here);
     const source = `import ${JSON.stringify(module.href)};`;
     const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
     const worker = new Worker(url, { type: "module" });
