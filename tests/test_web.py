@@ -639,7 +639,7 @@ def test_no_workers(site: Site) -> None:
 
 
 def test_another_origin(site: Site) -> None:
-    """A region is the same from parts of a file as from the whole, which comes where there are no ranges."""
+    """A module from another origin has workers, too, and fetches regions of files of unknown size."""
     image = kmcodec.quantize(photo(300, 400), 20)
     (site.folder / "a.kmq").write_bytes(write_image(image, coding="context", strip_rows=50))
     page = site.show("")
@@ -1086,11 +1086,44 @@ def test_package_says_what_is_so() -> None:
     assert [] == [name for name in named if not (WEB / name).is_file()]
 
 
-def test_types() -> None:
-    """The sources satisfy TypeScript, and the types that the package declares."""
-    tsc = shutil.which("tsc")
-    if tsc is None:
+@pytest.fixture
+def tsc() -> str:
+    """Find TypeScript."""
+    path = shutil.which("tsc")
+    if path is None:
         pytest.skip("tsc is not installed (npm install --global typescript)")
-    command = [tsc, "--project", str(WEB)]
-    process = subprocess.run(command, capture_output=True, check=False, text=True)
+    return path
+
+
+def check_types(*command: str, cwd: Path) -> None:
+    """Run TypeScript, which has to be content."""
+    process = subprocess.run(command, cwd=cwd, capture_output=True, check=False, text=True)
     assert (0, "") == (process.returncode, process.stdout)
+
+
+def test_types(tsc: str) -> None:
+    """The sources satisfy TypeScript, and the types that the package declares."""
+    check_types(tsc, "--project", ".", cwd=WEB)
+
+
+def test_types_for_users(tsc: str, tmp_path: Path) -> None:
+    """A program in strict TypeScript uses the package, whichever way modules are looked for."""
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "kmq").symlink_to(WEB)
+    (tmp_path / "package.json").write_text('{"type": "module"}', "utf-8")
+    code = """
+        import { decode, decodeAsync, fetchRegion, KmqError, type Image } from "kmq";
+        import { KmqImage } from "kmq/kmq-image.js";
+        const image: Image = decode(new SharedArrayBuffer(8), { maxPixels: 3 });
+        new ImageData(image.rgba, image.width, image.height);
+        const promise: Promise<Image> = decodeAsync(new Uint8Array(8).buffer, { rgba: true });
+        fetchRegion(new URL("a:b"), { x: 0, y: 0, width: 1, height: 1 }, { verify: true, fetch });
+        promise.catch((error) => error instanceof KmqError && error.offset.toFixed());
+        const element: KmqImage = document.createElement("kmq-image");
+        element.loading = "lazy";
+        export const keyword: string | undefined = image.metadata.texts[0]?.keyword;
+    """
+    (tmp_path / "a.ts").write_text(code, "utf-8")
+    for kind in ("nodenext", "esnext"):
+        module = ("--module", kind, "--moduleResolution", "bundler" if kind == "esnext" else kind)
+        check_types(tsc, "--noEmit", "--strict", "--target", "es2022", *module, "a.ts", cwd=tmp_path)

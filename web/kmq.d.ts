@@ -116,7 +116,7 @@ export interface FetchRegionOptions extends DecodeOptions {
  *
  * @throws {KmqError}
  */
-export function readHeader(data: ArrayBuffer | ArrayBufferView): Header;
+export function readHeader(data: ArrayBufferLike | ArrayBufferView): Header;
 
 /**
  * Decode a file on this thread.
@@ -124,13 +124,13 @@ export function readHeader(data: ArrayBuffer | ArrayBufferView): Header;
  * @throws {KmqError} if the file is invalid
  * @throws {LimitError} if it is too large
  */
-export function decode(data: ArrayBuffer | ArrayBufferView, options?: DecodeOptions): Image;
+export function decode(data: ArrayBufferLike | ArrayBufferView, options?: DecodeOptions): Image;
 
 /**
  * Decode a file in workers, strips side by side; small files on this thread, and all where there are no workers.
  * Rejects as `decode` throws, and with the reason of the signal when that aborts. The data stay as they are.
  */
-export function decodeAsync(data: ArrayBuffer | ArrayBufferView, options?: DecodeAsyncOptions): Promise<Image>;
+export function decodeAsync(data: ArrayBufferLike | ArrayBufferView, options?: DecodeAsyncOptions): Promise<Image>;
 
 /**
  * Fetch a region of a file from a server, with requests for ranges of bytes, or as a whole from servers that know none.

@@ -148,7 +148,7 @@ function bitLength(value) {
 }
 
 /**
- * @param {ArrayBuffer | ArrayBufferView} data
+ * @param {ArrayBufferLike | ArrayBufferView} data
  * @returns {Uint8Array}
  */
 function toBytes(data) {
@@ -161,7 +161,7 @@ function toBytes(data) {
   if (name === "[object ArrayBuffer]" || name === "[object SharedArrayBuffer]") {
     return new Uint8Array(data);
   }
-  throw new TypeError("data must be an ArrayBuffer or a view of one");
+  throw new TypeError("data must be an ArrayBuffer, a SharedArrayBuffer or a view of one");
 }
 
 /** @type {typeof import("./kmq.js").readHeader} */
