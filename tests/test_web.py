@@ -321,7 +321,7 @@ def test_abort_of_what_waits(node: str, tmp_path: Path) -> None:
 
 def test_many_strips(node: str, tmp_path: Path) -> None:
     """What is remembered of strips is in proportion to the file, which may have one for every four bytes."""
-    n_strips = 2**20
+    n_strips = 2**19
     header = struct.pack("<8s2BH4I", b"\x89KMQ\r\n\x1a\n", 16, 0, 0, 1, n_strips, 1, 0)
     parts = [header, struct.pack("<I", zlib.crc32(header)), b"abc", struct.pack("<I", zlib.crc32(b"abc"))]
     parts += [struct.pack("<I", zlib.crc32(struct.pack("<I", number))) for number in range(n_strips)]
@@ -441,6 +441,24 @@ def test_regions_of_context_coded_files(node: str, tmp_path: Path) -> None:
         [y, image.indices[y : y + 30, 3:8].ravel().tolist(), 2, True] for y in (0, 70, 370) for _ in range(2)
     ]
     assert expected == run_node(node, code, str(path))
+
+
+def test_high_regions(node: str, tmp_path: Path) -> None:
+    """What a region's rows have between them does not come in one piece, however much it is."""
+    width, height = 2**16, 5000
+    image = kmcodec.IndexedImage(np.zeros((2, 3), np.uint8), np.zeros((height, width), np.uint8))
+    path = tmp_path / "a.kmq"
+    path.write_bytes(write_image(image, coding="packed"))
+    code = f"""
+        {SERVER}
+        let most = 0;
+        const said = await region((start, end) => {{
+            most = Math.max(most, end - start);
+            return answer(start, end);
+        }}, {{ region: {{ y: 0, height: {height} }} }});
+        console.log(JSON.stringify([said.length, said.some(Boolean), most <= 2 ** 24]));
+    """
+    assert [5 * height, False, True] == run_node(node, code, str(path))
 
 
 def test_failure_ends_other_requests(node: str, tmp_path: Path) -> None:
@@ -881,6 +899,27 @@ def test_another_source(site: Site) -> None:
     page.evaluate("document.querySelector('kmq-image').removeAttribute('src')")
     page.wait_for_function("document.querySelector('kmq-image').naturalWidth === 0")
     assert [0, 0] == page.evaluate(BOX, "kmq-image")[2:]
+
+
+def test_former_picture_stays(site: Site) -> None:
+    """A picture is shown until the one that replaces it is there, and not only its header."""
+    put_picture(site)
+    put_picture(site, 10, 20, "b")
+    page = site.show(f"{ELEMENT}<kmq-image src=a.kmq></kmq-image>")
+    page.wait_for_function("document.querySelector('kmq-image').complete")
+    with page.expect_response("**/b.kmq?slow"):
+        page.evaluate("document.querySelector('kmq-image').src = 'b.kmq?slow'")
+    page.wait_for_timeout(100)
+    sizes = """() => {
+        const element = document.querySelector("kmq-image");
+        const canvas = element.shadowRoot.querySelector("canvas");
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, 1);
+        return [element.naturalWidth, canvas.width, data[3]];
+    }"""
+    assert [60, 60, 255] == page.evaluate(sizes)
+    site.handler.go_on.set()
+    page.wait_for_function("document.querySelector('kmq-image').complete")
+    assert [20, 20, 255] == page.evaluate(sizes)
 
 
 def test_lazy_loading(site: Site) -> None:

@@ -72,6 +72,7 @@ export const KmqImage = class KmqImage extends Base {
   #outcome = makeOutcome();
   #isQueued = false;
   #isWanted = false;
+  #isDrawn = false;
 
   constructor() {
     super();
@@ -292,6 +293,7 @@ export const KmqImage = class KmqImage extends Base {
       }
       this.#setNatural(image.width, image.height);
       context.putImageData(new ImageData(image.rgba, image.width, image.height), 0, 0);
+      this.#isDrawn = true;
       this.#setState("loaded");
       outcome.resolve();
       this.dispatchEvent(new Event("load"));
@@ -335,7 +337,9 @@ export const KmqImage = class KmqImage extends Base {
           if (Math.max(width, height) > LARGEST_SIDE || width * height > DEFAULT_MAX_PIXELS) {
             throw new LimitError(`${width} x ${height} pixels are more than a canvas has`);
           }
-          this.#setNatural(width, height);
+          if (!this.#isDrawn) {
+            this.#setNatural(width, height); // else the former picture stays until this one takes its place
+          }
         } catch (error) {
           reader.cancel();
           throw error;
@@ -362,6 +366,7 @@ export const KmqImage = class KmqImage extends Base {
     // A canvas of that size is blank and takes no memory until something is drawn.
     this.#canvas.width = width;
     this.#canvas.height = height;
+    this.#isDrawn = false;
     this.#natural = { width, height };
     this.#layOut();
     this.#fit();

@@ -2165,7 +2165,7 @@ async function decodeSideBySide(task, signal) {
 }
 
 /** @type {typeof import("./kmq.js").decodeAsync} */
-export function decodeAsync(data, { maxPixels = DEFAULT_MAX_PIXELS, signal, rgba = false } = {}) {
+export async function decodeAsync(data, { maxPixels = DEFAULT_MAX_PIXELS, signal, rgba = false } = {}) {
   return endTogether(signal, async (stop) => {
     const file = toBytes(data);
     const { header, palette, sections, offsets } = openFile(file, maxPixels);
@@ -2182,6 +2182,8 @@ const FIRST_BYTES = HEADER_BYTES + 4 * 256 + CRC_BYTES;
 // What is fetched and not used rather than asked for in a request of its own.
 const LARGEST_GAP = 8192;
 const MOST_REQUESTS = 48;
+// More rows than these bytes have are asked for piece by piece.
+const LARGEST_REQUEST = 2 ** 24;
 const REQUESTS_AT_ONCE = 6;
 
 /** A file on a server. */
@@ -2343,7 +2345,7 @@ function checkRegion(region, header) {
 }
 
 /** @type {typeof import("./kmq.js").fetchRegion} */
-export function fetchRegion(
+export async function fetchRegion(
   url,
   region,
   { maxPixels = DEFAULT_MAX_PIXELS, signal, verify = false, fetch = globalThis.fetch.bind(globalThis) } = {},
@@ -2421,7 +2423,10 @@ async function fetchRows(file, header, layout, { x, y, width, height }) {
     return last.byte + Math.ceil((last.bit + indexBits) / 8);
   };
   const gap = ((header.width - width) * indexBits) / 8;
-  const rowsAtOnce = gap <= LARGEST_GAP ? height : Math.ceil(height / MOST_REQUESTS);
+  const rowsAtOnce = Math.min(
+    gap <= LARGEST_GAP ? height : Math.ceil(height / MOST_REQUESTS),
+    Math.ceil(LARGEST_REQUEST / ((header.width * indexBits) / 8)),
+  );
   /** @param {number} first row of the region */
   const fetchSome = async (first) => {
     const next = Math.min(first + rowsAtOnce, height);
