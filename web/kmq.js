@@ -1978,7 +1978,10 @@ function startWorker() {
   };
   try {
     const worker = makeWorker();
-    worker.onmessage = () => takeWork(worker);
+    worker.onmessage = () => {
+      worker.onerror = null;
+      takeWork(worker);
+    };
     worker.onerror = (event) => {
       event.preventDefault();
       worker.terminate();
