@@ -855,6 +855,8 @@ def test_failures(site: Site) -> None:
     """A picture that cannot be shown says so with an event, and shows its alternative text."""
     put_picture(site)
     (site.folder / "damaged.kmq").write_bytes((site.folder / "a.kmq").read_bytes()[:-1])
+    wide = kmcodec.IndexedImage(np.zeros((2, 3), np.uint8), np.zeros((1, 32_768), np.uint8))
+    (site.folder / "wide.kmq").write_bytes(write_image(wide))
     page = site.show(f"{ELEMENT}<kmq-image alt='A cat'></kmq-image>")
     page.wait_for_function("customElements.get('kmq-image') !== undefined")
     code = """async (src) => {
@@ -872,6 +874,7 @@ def test_failures(site: Site) -> None:
     assert page.get_by_text("A cat").is_visible()
     assert page.get_by_role("img", name="A cat", exact=True).is_visible()
     assert ["error", "KmqError", "KmqError", 0, True] == page.evaluate(code, "damaged.kmq")
+    assert ["error", "LimitError", "LimitError", 0, True] == page.evaluate(code, "wide.kmq")
     assert ["load", None, "shown", 60, True] == page.evaluate(code, "a.kmq")
     assert 0 == page.get_by_text("A cat").count()
     assert page.get_by_role("img", name="A cat", exact=True).is_visible()
