@@ -2288,7 +2288,10 @@ class RemoteFile {
   /** Keep the file, lest it be sent again for each range. @param {Response} response */
   #takeWhole(response) {
     if (this.#whole === undefined) {
-      this.#whole = response.arrayBuffer().then((buffer) => new Uint8Array(buffer));
+      this.#whole = response.arrayBuffer().then((buffer) => {
+        this.#identify("size", String(buffer.byteLength));
+        return new Uint8Array(buffer);
+      });
     } else {
       response.body?.cancel();
     }
