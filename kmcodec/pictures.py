@@ -38,6 +38,7 @@ from kmcodec.metadata import (
     reset_orientation,
     reset_xmp_orientation,
 )
+from kmcodec.rows import load_npy
 from kmcodec.threads import Workers
 
 # Pixels that are worked on at a time.
@@ -112,11 +113,36 @@ def read_picture(
         with open(source, "rb") as file:
             return read_picture(file, max_pixels=max_pixels)
     with _pillow_errors(), _open_image(source) as image:
-        _check_size(image, max_pixels)
+        _check_size(*image.size, max_pixels)
         pixels = _to_array(image, source)
         # Now, since in some files metadata follows the pixels.
         metadata, notes = collect_metadata(image)
         return Picture(pixels, metadata, notes)
+
+
+def parse_picture(data: bytes, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Picture:
+    """Read a picture from the bytes of a picture file, or of a .npy file.
+
+    Parameters
+    ----------
+    data : bytes
+    max_pixels : int or None, default 2**28
+
+    Returns
+    -------
+    Picture
+        An array has no metadata.
+
+    Raises
+    ------
+    PictureError, LimitExceededError
+        As for read_picture.
+    """
+    pixels = load_npy(data)
+    if pixels is None:
+        return read_picture(io.BytesIO(data), max_pixels=max_pixels)
+    _check_size(pixels.shape[1], pixels.shape[0], max_pixels)
+    return Picture(pixels, Metadata(), ())
 
 
 def measure_picture(source: str | os.PathLike[str]) -> int | None:
@@ -156,7 +182,7 @@ def load_palette(source: BinaryIO, *, max_pixels: int | None = DEFAULT_MAX_PIXEL
         As for load_picture.
     """
     with _pillow_errors(), _open_image(source) as image:
-        _check_size(image, max_pixels)
+        _check_size(*image.size, max_pixels)
         if image.mode != "P":
             pixels = _to_array(image, source)
             colors = pixels.reshape(-1, pixels.shape[2])
@@ -186,11 +212,9 @@ def list_palette(image: Image.Image, least: int = 1) -> NDArray[np.uint8]:
     return np.ascontiguousarray(colors[: max(entries, least)])
 
 
-def _check_size(image: Image.Image, max_pixels: int | None) -> None:
-    if max_pixels is not None and image.width * image.height > max_pixels:
-        raise LimitExceededError(
-            f"the picture has {image.width} x {image.height} pixels, the limit is {max_pixels}"
-        )
+def _check_size(width: int, height: int, max_pixels: int | None) -> None:
+    if max_pixels is not None and width * height > max_pixels:
+        raise LimitExceededError(f"the picture has {width} x {height} pixels, the limit is {max_pixels}")
 
 
 @contextmanager

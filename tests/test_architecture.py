@@ -20,7 +20,7 @@ ALLOWED = {
     "files": set(),
     "kernels": set(),
     "image": set(),
-    "pictures": {"errors", "image", "metadata", "threads"},
+    "pictures": {"errors", "image", "metadata", "rows", "threads"},
     "metrics": {"errors", "threads"},
     "quantize": {"checks", "errors", "image", "kernels", "metrics", "threads"},
     "metadata": {"checks", "image"},

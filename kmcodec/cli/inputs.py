@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,23 +23,23 @@ def load(path: str) -> tuple[Picture, int]:
     # Imported here: most commands do without.
     from kmcodec.container.layout import SIGNATURE
     from kmcodec.container.reader import KmqReader
-    from kmcodec.metadata import Metadata
-    from kmcodec.pictures import Picture, read_picture
-    from kmcodec.rows import load_npy
+    from kmcodec.pictures import Picture, parse_picture
 
+    data = read_bytes(path)
     with naming(path):
-        if path == "-":
-            data = sys.stdin.buffer.read()
-        else:
-            with urls.reading(path) if urls.is_url(path) else open(path, "rb") as file:
-                data = file.read()
         if data.startswith(SIGNATURE):
             reader = KmqReader(data)
             return Picture(reader.pixels(), replace(reader.metadata, recipe=None), ()), len(data)
-        pixels = load_npy(data)
-        if pixels is not None:
-            return Picture(pixels, Metadata(), ()), len(data)
-        return read_picture(io.BytesIO(data)), len(data)
+        return parse_picture(data), len(data)
+
+
+def read_bytes(path: str, most_bytes: int = -1) -> bytes:
+    """Return what is in a file, at a URL or on standard input, or the first of its bytes."""
+    with naming(path):
+        if path == "-":
+            return sys.stdin.buffer.read(most_bytes)
+        with urls.reading(path) if urls.is_url(path) else open(path, "rb") as file:
+            return file.read(most_bytes)
 
 
 @contextmanager
