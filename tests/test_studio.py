@@ -7,10 +7,14 @@ import http.client
 import http.server
 import io
 import json
+import os
 import re
 import shutil
 import signal
+import socket
+import stat
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,6 +30,7 @@ from support import KMQ, SAMPLES, fail, photo, succeed
 
 import kmcodec
 import kmcodec.studio.session
+from kmcodec.cli import main
 from kmcodec.errors import KmqError, KmqFormatError, PictureError
 from kmcodec.pictures import load_picture
 from kmcodec.studio.pace import Pace
@@ -338,24 +343,29 @@ def test_wrong_files(session: Session, data: bytes, expected: type[KmqError]) ->
 # What the page shows. The server runs as users run it; the page, in a Chromium.
 
 
+@contextlib.contextmanager
+def serving(*arguments: str, **options: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run a studio; give its process and the address that it has printed."""
+    process = subprocess.Popen(
+        [KMQ, "studio", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.fullmatch(r"kmq studio: (http://127\.0\.0\.1:\d+/\S{32}/) \(Ctrl-C ends it\)\n", line)
+        assert found is not None, line
+        yield process, found[1]
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Serve a studio; when all is done, it ends at Ctrl-C, without a word."""
     pytest.importorskip("nicegui")
-    process = subprocess.Popen(
-        [KMQ, "studio", str(SAMPLES / "chelsea.png"), "--no-browser"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    found = re.fullmatch(
-        r"kmq studio: (http://127\.0\.0\.1:\d+/\S{32}/) \(Ctrl-C ends it\)\n", process.stdout.readline()
-    )
-    try:
-        assert found is not None
-        yield found[1]
-    finally:
+    with serving(str(SAMPLES / "chelsea.png"), "--no-browser") as (process, address):
+        yield address
         process.send_signal(signal.SIGINT)
         output = process.communicate(timeout=SECONDS)
     assert (0, ("", "")) == (process.returncode, output)
@@ -607,16 +617,71 @@ def test_page_is_for_those_who_know_the_address(address: str) -> None:
     assert 200 == ask(address, path, Origin=address[:-1].rsplit("/", 1)[0])[0]
 
 
+@pytest.mark.parametrize(
+    ("port", "headers", "expected"),
+    [
+        (8080, [("host", "127.0.0.1:8080"), ("origin", "http://127.0.0.1:8080")], True),
+        (8080, [("host", "localhost:8080")], True),
+        (8080, [], False),
+        (8080, [("host", "127.0.0.1")], False),
+        (80, [("host", "127.0.0.1"), ("origin", "http://127.0.0.1")], True),
+        (8080, [("host", "evil.example"), ("host", "127.0.0.1:8080")], False),
+        (8080, [("host", "127.0.0.1:8080"), ("origin", "https://127.0.0.1:8080")], False),
+        (8080, [("host", "127.0.0.1:8080"), ("origin", "null")], False),
+        (8080, [("host", "127.0.0.1:8080"), ("origin", "http://[")], False),
+        (
+            80,
+            [("host", "localhost"), ("origin", "http://evil.example"), ("origin", "http://localhost")],
+            False,
+        ),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_guard(kind: str, port: int, headers: list[tuple[str, str]], expected: bool) -> None:
+    """Only what names this server, once, as browsers do, and comes from its pages or from none, passes."""
+    pytest.importorskip("nicegui")
+    from kmcodec.studio.server import Guard
+
+    passed, sent = [], []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        passed.append(scope)
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("status", message.get("code")))
+
+    scope = {"type": kind, "headers": [(name.encode(), value.encode()) for name, value in headers]}
+    # There is nothing to wait for, and thus no need of a loop.
+    with pytest.raises(StopIteration):
+        Guard(app, port)(scope, None, send).send(None)  # type: ignore[arg-type]
+    refusal = {"http": [403, None], "websocket": [1008]}[kind]
+    assert ([scope], []) == (passed, sent) if expected else ([], refusal) == (passed, sent)
+
+
+def find_tab(address: str) -> str:
+    """Return the path of a tab that is made for this."""
+    path = "/" + address.split("/", 3)[3]
+    tab = re.search(r"tabs/[\w-]+", ask(address, path)[1].decode())
+    assert tab is not None
+    return path + tab[0]
+
+
 def test_page_takes_no_file_that_is_too_large(address: str) -> None:
     """A file above the limit is refused while it comes."""
-    path = "/" + address.split("/", 3)[3]
-    page = ask(address, path)[1].decode()
-    tab = re.search(r"/tabs/([\w-]+)", page)
-    assert tab is not None
     status, message = ask(
-        address, f"{path}tabs/{tab[1]}/file?name=x", method="POST", body=bytes((64 << 20) + 1)
+        address, f"{find_tab(address)}/file?name=x", method="POST", body=bytes((64 << 20) + 1)
     )
     assert (413, b"more than the 64 MiB that can be opened here.") == (status, message)
+
+
+def start_upload(address: str, tab: str) -> socket.socket:
+    """Send the beginning of a file."""
+    host, port = address.split("/")[2].split(":")
+    connection = socket.create_connection((host, int(port)), SECONDS)
+    head = f"POST {tab}/file?name=x HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 100000\r\n\r\n"
+    connection.sendall(head.encode() + bytes(1000))
+    return connection
 
 
 def test_command_fails_in_words(tmp_path: Path) -> None:
@@ -627,3 +692,75 @@ def test_command_fails_in_words(tmp_path: Path) -> None:
         port = server.server_address[1]
         message = fail(tmp_path, "studio", "--no-browser", "--port", str(port))
     assert f"kmq: port {port}: Address already in use\n" == message
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 0), ("SIGHUP", 129)])
+def test_it_ends_at_once(name: str, status: int) -> None:
+    """A signal, even twice, ends it without a word, though a file is being sent to it and it is at work."""
+    pytest.importorskip("nicegui")
+    with serving("--no-browser") as (process, address):
+        tab = find_tab(address)
+        assert 204 == ask(address, f"{tab}/file?name=x", method="POST", body=to_png(photo(1000, 1500)))[0]
+        with start_upload(address, tab):
+            process.send_signal(getattr(signal, name))
+            process.send_signal(getattr(signal, name))
+            output = process.communicate(timeout=SECONDS)
+    assert (status, ("", "")) == (process.returncode, output)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="programs are found otherwise")
+def test_browsers_are_given_an_address_for_once(tmp_path: Path) -> None:
+    """What other users see in the list of processes opens nothing, once the browser has asked for it."""
+    pytest.importorskip("nicegui")
+    browser, given = tmp_path / "browser", tmp_path / "given"
+    browser.write_text(
+        f"#!{sys.executable}\nimport sys\nopen({str(given)!r}, 'a').write(sys.argv[1] + '\\n')\n"
+    )
+    browser.chmod(browser.stat().st_mode | stat.S_IXUSR)
+    with serving(env={**os.environ, "BROWSER": str(browser)}) as (process, address):
+        while not given.exists() or not given.read_text().endswith("\n"):
+            assert process.poll() is None
+        ticket = given.read_text().strip()
+        token = address.split("/")[3]
+        assert token not in ticket
+        path = "/" + ticket.split("/", 3)[3]
+        with contextlib.closing(
+            http.client.HTTPConnection(ticket.split("/")[2], timeout=SECONDS)
+        ) as connection:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            assert (303, f"/{token}/") == (response.status, response.getheader("Location"))
+        assert 410 == ask(address, path)[0]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_page_without_an_address_is_an_error(tmp_path: Path) -> None:
+    """Where the address cannot be printed, that is said, and not that something were wrong with a port."""
+    pytest.importorskip("nicegui")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [KMQ, "studio", "--no-browser"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS
+        )
+    assert (1, "kmq: standard output: No space left on device\n") == (done.returncode, done.stderr)
+
+
+def test_an_old_nicegui_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a NiceGUI that lacks what is needed, its version is told, and how to get another."""
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.24.2")
+    assert 1 == main(["studio", "--no-browser"])
+    message = (
+        "kmq: kmq studio needs NiceGUI 3.7 or later, found 2.24.2: pip install --upgrade 'kmcodec[studio]'\n"
+    )
+    assert message == capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
+def test_names_of_files_are_text_in_the_page() -> None:
+    """A name that is no valid text, or in a URL, is shown as far as it is."""
+    from kmcodec.cli.studio import _find_name
+
+    names = [_find_name(path) for path in ("a/\udcff.png", "https://a.example/b/c%20d.png?e", "-")]
+    assert ["\N{REPLACEMENT CHARACTER}.png", "c d.png", "standard input"] == names

@@ -1,4 +1,4 @@
-"""How Ctrl-C is answered where an exception would be lost."""
+"""How Ctrl-C is answered where an exception would be lost, or come too late."""
 
 from __future__ import annotations
 
@@ -38,3 +38,26 @@ def ending_at_once() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def ending_quietly() -> Iterator[None]:
+    """Let Ctrl-C, which is how it is meant to end, and other signals end the process here and now.
+
+    For servers, whose threads may be in the midst of what takes seconds. No file may be open for writing: it
+    would stay.
+    """
+
+    def end(number: int, frame: object) -> None:
+        os._exit(0 if number == signal.SIGINT else 128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    # What a caller has chosen to ignore stays ignored.
+    previous = {n: signal.signal(n, end) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -8,13 +8,14 @@ nothing from elsewhere.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import socket
-from collections.abc import Callable
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from nicegui import ui
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +23,9 @@ from kmcodec.studio.page import Start, build_routes
 
 _HOST = "127.0.0.1"
 _NAMES = (_HOST, "localhost")
+
+# How long a tab that has lost its connection is waited for.
+_SECONDS_TO_RETURN = 600
 
 # NiceGUI's scripts stand in the page, and Vue compiles templates there.
 _POLICY = (
@@ -50,7 +54,10 @@ class Guard:
 
     def __init__(self, app: ASGIApp, port: int) -> None:
         self._app = app
-        self._hosts = {f"{name}:{port}" for name in _NAMES}
+        # Browsers leave out the port that is usual.
+        hosts = [*(f"{name}:{port}" for name in _NAMES), *(_NAMES if port == 80 else ())]
+        self._hosts = {host.encode() for host in hosts}
+        self._origins = {b"http://" + host for host in self._hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -65,10 +72,9 @@ class Guard:
             await send({"type": "http.response.body", "body": b""})
 
     def _is_own(self, scope: Scope) -> bool:
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        origin = headers.get(b"origin")
-        is_own_page = origin is None or urlsplit(origin).netloc in self._hosts
-        return headers.get(b"host") in self._hosts and is_own_page
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        origins = {value for name, value in scope["headers"] if name == b"origin"}
+        return len(hosts) == 1 and hosts[0] in self._hosts and origins <= self._origins
 
 
 def _add_headers(send: Send) -> Send:
@@ -84,8 +90,10 @@ def _add_headers(send: Send) -> Send:
     return send_with_headers
 
 
-def serve(port: int, start: Start | None, on_ready: Callable[[str], None]) -> None:
-    """Serve the studio until the process is interrupted. May be called once in a process.
+def serve(port: int, start: Start | None, on_ready: Callable[[str, str], None]) -> None:
+    """Serve the studio until the process ends. May be called once in a process.
+
+    Signals are left to the caller, who is not told of their end.
 
     Parameters
     ----------
@@ -94,29 +102,34 @@ def serve(port: int, start: Start | None, on_ready: Callable[[str], None]) -> No
     start : Start or None
         A file that is opened in each new tab.
     on_ready : callable
-        Is told the address of the page when it can be opened.
+        Is told the address of the page when it can be opened; and another one, which leads there once: other
+        users of the machine see what a browser is started with.
 
     Raises
     ------
     OSError
-        If the port is taken.
-    KeyboardInterrupt
-        When the process is interrupted.
+        If the port is taken, or on_ready raises it.
     """
-    token = secrets.token_urlsafe(24)
     with socket.socket() as listener:
-        # What the last one that stopped has left behind does not count.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":
+            # What the last one that stopped has left behind does not count. Elsewhere this shares the port.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((_HOST, port))
+        # Whoever asks from now on is answered as soon as the server runs.
+        listener.listen()
         port = listener.getsockname()[1]
+        token = secrets.token_urlsafe(24)
         build_routes(start)
         # There is nothing but the page: no documentation, which would load scripts from elsewhere.
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        ticket = _sell_ticket(app, f"/{token}/")
         ui.run_with(
             app,
             title="kmq studio",
             dark=None,
             language="en-US",
+            # Machines sleep, and browsers suspend tabs that are not seen: what is open would be lost.
+            reconnect_timeout=_SECONDS_TO_RETURN,
             mount_path=f"/{token}",
             tailwind=False,
             show_welcome_message=False,
@@ -131,22 +144,37 @@ def serve(port: int, start: Start | None, on_ready: Callable[[str], None]) -> No
                 Guard(app, port),
                 access_log=False,
                 log_level="error",
-                timeout_graceful_shutdown=1,
                 # What the page sends are settings; files come by HTTP.
                 ws_max_size=1 << 20,
                 lifespan="on",
-            ),
-            lambda: on_ready(f"http://{_HOST}:{port}/{token}/"),
+                proxy_headers=False,
+                server_header=False,
+            )
         )
+        address = f"http://{_HOST}:{port}"
+        on_ready(f"{address}/{token}/", f"{address}{ticket}")
         server.run(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
+def _sell_ticket(app: FastAPI, path: str) -> str:
+    """Return another path, which leads to a path the first time that it is asked for."""
+    ticket = f"/{secrets.token_urlsafe(24)}"
+    is_used = False
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._on_ready()
+    @app.get(ticket)
+    async def admit() -> Response:
+        nonlocal is_used
+        if is_used:
+            text = "This address was good for once; kmq studio has printed the one that stays."
+            return Response(text, 410, media_type="text/plain")
+        is_used = True
+        return Response(status_code=303, headers={"Location": path, "Cache-Control": "no-store"})
+
+    return ticket
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the caller."""
+        yield
