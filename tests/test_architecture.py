@@ -70,7 +70,6 @@ ALLOWED = {
         "pictures",
         "quantize",
         "report",
-        "rows",
         "threads",
     },
     "plugins": {

@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,9 @@ import kmcodec
 import kmcodec.studio.session
 from kmcodec.cli import main
 from kmcodec.errors import KmqError, KmqFormatError, PictureError
-from kmcodec.pictures import load_picture
+from kmcodec.pictures import load_picture, parse_picture
+from kmcodec.studio import session as model
+from kmcodec.studio.lane import Job, Lane
 from kmcodec.studio.pace import Pace
 from kmcodec.studio.sample import choose_tiles
 from kmcodec.studio.session import (
@@ -338,6 +341,123 @@ def test_wrong_files(session: Session, data: bytes, expected: type[KmqError]) ->
     with pytest.raises(expected):
         session.open_file("bad", data)
     assert session.original is not None
+
+
+class Gate:
+    """Let a function wait, the first time that it is called, until it is opened."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._is_first = True
+        self.is_reached, self._is_open = threading.Event(), threading.Event()
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Do what the function does."""
+        if self._is_first:
+            self._is_first = False
+            self.is_reached.set()
+            assert self._is_open.wait(SECONDS)
+        return self._function(*arguments, **options)
+
+    def open(self) -> None:
+        """Let it go on."""
+        self._is_open.set()
+
+
+def test_the_file_opened_last_is_shown(
+    session: Session, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two files at once, the later one is told of; of the earlier one nothing, however long it takes."""
+    gate = Gate(parse_picture)
+    monkeypatch.setattr(model, "parse_picture", gate)
+    earlier = threading.Thread(target=session.open_file, args=("slow.png", b"no picture"))
+    earlier.start()
+    assert gate.is_reached.wait(SECONDS)
+    session.open_file("quick.png", to_png(photo()))
+    gate.open()
+    earlier.join(SECONDS)
+    assert ["quick.png"] == [event.name for event in listener.events if isinstance(event, Opened)]
+    assert photo().tolist() == np.asarray(session.original).tolist()
+
+
+def test_what_is_closed_takes_nothing(
+    session: Session, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is being read when a tab is closed does not fill it again."""
+    gate = Gate(parse_picture)
+    monkeypatch.setattr(model, "parse_picture", gate)
+    opening = threading.Thread(target=session.open_file, args=("slow.png", to_png(photo())))
+    opening.start()
+    assert gate.is_reached.wait(SECONDS)
+    session.close()
+    gate.open()
+    opening.join(SECONDS)
+    session.open_file("late.png", to_png(photo()))
+    assert (None, []) == (session.original, listener.events)
+
+
+def test_no_result_of_another_picture_follows(
+    session: Session, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A result that is about to be told when another picture is opened comes before that, or never."""
+    another = threading.Thread(target=session.open_file, args=("another.png", to_png(photo(9, 9))))
+    versions = iter(session._versions)
+
+    def count() -> Iterator[int]:
+        another.start()
+        # It has all the time that it could want, unless it has to wait for this.
+        another.join(0.5)
+        yield from versions
+
+    monkeypatch.setattr(session, "_versions", count())
+    session.open_file("photo.png", to_png(photo()))
+    listener.wait(lambda event: isinstance(event, Opened) and event.name == "another.png")
+    listener.wait(lambda event: isinstance(event, Result) and event.image.width == 9)
+    names = [event.name for event in listener.events if isinstance(event, (Opened, Result))]
+    assert ["photo.png", "photo", "another.png", "another"] == names
+
+
+def test_results_keep_the_name_of_their_picture(session: Session, listener: Listener) -> None:
+    """What is saved after another file was opened has the name of what it shows."""
+    session.open_file("photo.png", to_png(photo()))
+    first = listener.wait_for_result(Settings())
+    session.open_file("file.kmq", kmcodec.encode(photo(), 3))
+    second = listener.wait(lambda event: isinstance(event, Result) and event.stage == "file")
+    assert ("photo", "file") == (first.name, second.name)
+    assert first == session.get_result(first.version)
+
+
+def test_lanes_keep_nothing() -> None:
+    """Work that is done leaves nothing in memory, and a lane that is closed no thread."""
+
+    class Picture:
+        pass
+
+    threads: set[threading.Thread] = set()
+    is_forgotten = threading.Event()
+    lane = Lane(lambda error: None, 2)
+
+    def submit() -> weakref.ref[Picture]:
+        picture = Picture()
+
+        def look(_: int) -> Picture:
+            threads.add(threading.current_thread())
+            return picture
+
+        def work(job: Job) -> None:
+            look(0)
+            job.workers.map(look, range(4))
+
+        lane.submit(work)
+        return weakref.ref(picture, lambda _: is_forgotten.set())
+
+    reference = submit()
+    assert is_forgotten.wait(SECONDS)
+    assert reference() is None
+    lane.close()
+    for thread in threads:
+        thread.join(SECONDS)
+    assert [False] * len(threads) == [thread.is_alive() for thread in threads]
 
 
 # What the page shows. The server runs as users run it; the page, in a Chromium.
@@ -682,6 +802,32 @@ def start_upload(address: str, tab: str) -> socket.socket:
     head = f"POST {tab}/file?name=x HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 100000\r\n\r\n"
     connection.sendall(head.encode() + bytes(1000))
     return connection
+
+
+def test_page_forgets_uploads(address: str) -> None:
+    """A file that does not come to its end is no error; one that is overtaken is not read on."""
+    tab = find_tab(address)
+    start_upload(address, tab).close()
+    with start_upload(address, tab) as slow:
+        # Until it has begun, it cannot be overtaken.
+        assert 200 == ask(address, address[address.index("/", 8) :])[0]
+        assert 204 == ask(address, f"{tab}/file?name=x.png", method="POST", body=to_png(photo()))[0]
+        slow.sendall(bytes(1000))
+        assert slow.recv(100).startswith(b"HTTP/1.1 204 ")
+
+
+def test_tabs_that_are_closed_are_forgotten(open_page: Callable[[], Any], address: str) -> None:
+    """When a page is left, its pictures are given up at once, and not when it could have come back."""
+    page = open_page()
+    base = page.evaluate("document.querySelector('[data-save]').pathname").rsplit("/save", 1)[0]
+    original = f"{address.rsplit('/', 2)[0]}{base}/original"
+    assert page.request.get(original).ok
+    page.goto("about:blank")
+    for _ in range(100):
+        if not page.request.get(original).ok:
+            break
+        page.wait_for_timeout(50)
+    assert 404 == page.request.get(original).status
 
 
 def test_command_fails_in_words(tmp_path: Path) -> None:

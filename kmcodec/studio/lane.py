@@ -34,9 +34,14 @@ class Job:
         """Let the work end at its next check."""
         self._stopped.set()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nobody wants the result any more."""
+        return self._stopped.is_set()
+
     def check(self, *_: object) -> None:
         """Raise StoppedError if nobody wants the result any more; what callbacks are told is ignored."""
-        if self._stopped.is_set():
+        if self.is_stopped:
             raise StoppedError
 
     def wait(self, seconds: float) -> None:
@@ -113,16 +118,25 @@ class Lane:
             self._condition.notify()
 
     def _run(self) -> None:
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._waiting is not None or self._is_closed)
-                if self._waiting is None:
-                    return
-                self._job, work = self._waiting
-                self._waiting = None
-            try:
-                work(self._job)
-            except StoppedError:
+        with self._workers:
+            while self._do_next():
                 pass
-            except Exception as error:
-                self._on_error(error)
+
+    def _do_next(self) -> bool:
+        """Wait for work, and do it; return whether there may be more.
+
+        A method of its own, so that nothing of the work, such as a picture, is kept while there is none.
+        """
+        with self._condition:
+            self._condition.wait_for(lambda: self._waiting is not None or self._is_closed)
+            if self._waiting is None:
+                return False
+            self._job, work = self._waiting
+            self._waiting = None
+        try:
+            work(self._job)
+        except StoppedError:
+            pass
+        except Exception as error:
+            self._on_error(error)
+        return True

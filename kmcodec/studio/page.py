@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -18,6 +19,7 @@ import numpy as np
 from fastapi import Request, Response
 from nicegui import Client, app, ui
 from nicegui.elements.mixins.text_element import TextElement
+from starlette.requests import ClientDisconnect
 
 from kmcodec.container.reader import KmqReader
 from kmcodec.errors import KmqError
@@ -32,6 +34,10 @@ MOST_BYTES = 64 << 20
 
 # What is shown where there is no number.
 _NOTHING = "\N{EN DASH}"
+
+_FAREWELL = """<script>
+addEventListener("pagehide", ({ persisted }) => { if (!persisted) navigator.sendBeacon(%s); });
+</script>"""
 
 # Points of the colour space that are drawn.
 _MOST_POINTS = 2000
@@ -101,18 +107,29 @@ def build_routes(start: Start | None) -> None:
     async def take_file(tab_id: str, name: str, request: Request) -> Response:
         tab = _tabs.get(tab_id)
         if tab is None:
-            return Response("this page is out of date; load it again", 404, media_type="text/plain")
+            return _say("this page is out of date; load it again.", 404)
+        # Of files that come at once, the one is wanted that began last.
+        upload = tab.upload = object()
         data = bytearray()
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > MOST_BYTES:
-                return Response(
-                    f"more than the {MOST_BYTES >> 20} MiB that can be opened here.",
-                    413,
-                    media_type="text/plain",
-                )
-        message = await tab.open_file(name, bytes(data))
-        return Response(message, 200 if message is None else 422, media_type="text/plain")
+        try:
+            async for chunk in request.stream():
+                data += chunk
+                if tab.upload is not upload:
+                    return Response(status_code=204)
+                if len(data) > MOST_BYTES:
+                    return _say(f"more than the {MOST_BYTES >> 20} MiB that can be opened here.", 413)
+        except ClientDisconnect:
+            # Nobody is there to be told.
+            return Response(status_code=400)
+        message = await tab.open(tab.session.open_file, name, bytes(data))
+        return Response(status_code=204) if message is None else _say(message, 422)
+
+    @app.post("/tabs/{tab_id}/close")
+    def close_tab(tab_id: str) -> Response:
+        tab = _tabs.get(tab_id)
+        if tab is not None:
+            tab.close()
+        return Response(status_code=204)
 
     @app.get("/tabs/{tab_id}/original")
     def send_original(tab_id: str) -> Response:
@@ -130,12 +147,16 @@ def build_routes(start: Start | None) -> None:
     def save_result(tab_id: str, version: int, suffix: str) -> Response:
         tab = _tabs.get(tab_id)
         result = None if tab is None else tab.session.get_result(version)
-        if tab is None or result is None or suffix not in ("kmq", "png"):
+        if result is None or suffix not in ("kmq", "png"):
             return Response(status_code=404)
-        name = f"{tab.session.name}.{suffix}"
+        name = f"{result.name}.{suffix}"
         if suffix == "kmq":
             return _send(result.data, "image/x-kmq", name)
-        return _send(tab.session.encode_png(version) or b"", "image/png", name)
+        return _send(result.encode_png(), "image/png", name)
+
+
+def _say(message: str, status: int) -> Response:
+    return Response(message, status, media_type="text/plain")
 
 
 def _send(data: bytes, media_type: str = "application/octet-stream", name: str | None = None) -> Response:
@@ -156,6 +177,8 @@ class _Tab:
         self._base = f"{root}/tabs/{self.id}"
         self._settings = Settings()
         self._stages: dict[int, str] = {}
+        # The newest that is on its way.
+        self.upload: object | None = None
         self._is_started = False
         self._shown: dict[str, bool] = {}
         self._image: Any = None
@@ -164,6 +187,7 @@ class _Tab:
     def close(self) -> None:
         """Forget all."""
         _tabs.pop(self.id, None)
+        self.upload = None
         self.session.close()
 
     # --- The page.
@@ -171,6 +195,8 @@ class _Tab:
     def _build(self) -> None:
         ui.add_css(resources.files("kmcodec.studio").joinpath("style.css").read_text(encoding="utf-8"))
         ui.add_head_html('<meta name="color-scheme" content="light dark">')
+        # One whose connection is lost is waited for; this one does not come back.
+        ui.add_head_html(_FAREWELL % json.dumps(f"{self._base}/close"))
         with ui.element("div").classes("studio"):
             with ui.element("header"):
                 _Text("h1", "kmq studio")
@@ -282,22 +308,27 @@ class _Tab:
             self._is_started = True
 
             async def open_it() -> None:
-                message = await self.open_file(start.name, start.data)
+                message = await self.open(self.session.open_file, start.name, start.data)
                 if message is not None:
                     self._viewer.run_method("tell", f"{start.name}: {message}")
 
             # Kept, since the loop would not.
             self._opening = asyncio.get_running_loop().create_task(open_it())
 
-    async def open_file(self, name: str, data: bytes) -> str | None:
-        """Open a file; return what is wrong with it, in a sentence, or None."""
+    async def open(self, do: Callable[..., None], *arguments: Any) -> str | None:
+        """Let the session open something, in a thread; return what is wrong, in a sentence, or None."""
         try:
-            await asyncio.get_running_loop().run_in_executor(None, self.session.open_file, name, data)
+            await asyncio.get_running_loop().run_in_executor(None, do, *arguments)
         except KmqError as error:
             return f"{error}."
         except MemoryError:
             return "there is not enough memory for it."
         return None
+
+    async def _compress_again(self) -> None:
+        message = await self.open(self.session.compress_again)
+        if message is not None:
+            self._viewer.run_method("tell", message)
 
     def _change(self, values: Mapping[str, Any]) -> None:
         """Take settings, or those of colours, as the page sends them."""
@@ -370,9 +401,7 @@ class _Tab:
         with self._contents:
             _Text("h2", "What is in the file" if event.rows else "What could be saved of the file")
             button = ui.element("button").props("type=button").classes("button")
-            button.on(
-                "click", lambda: asyncio.get_running_loop().run_in_executor(None, self.session.compress_again)
-            )
+            button.on("click", self._compress_again)
             with button:
                 ui.label("Compress these pixels again")
             with ui.element("dl").classes("rows"):

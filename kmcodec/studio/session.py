@@ -1,19 +1,21 @@
 """What the studio does with a picture, without a page: files and settings in, results out.
 
 Owns what is computed when: a result as soon as can be, on fewer pixels first where all would take long; then
-what it measures, roughly and at last exactly. Whatever a newer wish makes out of date is dropped. Knows
-nothing of browsers: it tells what it has found, from threads of its own.
+what it measures, roughly and at last exactly. Whatever a newer wish makes out of date is dropped, even if it
+is found at that moment: wishes are taken, and what is found is told, under one lock. Knows nothing of
+browsers: it tells from threads of its own.
 """
 
 from __future__ import annotations
 
-import io
 import itertools
 import logging
 import os
+import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -25,11 +27,10 @@ from kmcodec.container.layout import CODINGS, SIGNATURE
 from kmcodec.container.reader import KmqReader
 from kmcodec.container.salvage import FILL, salvage
 from kmcodec.container.writer import write_image
-from kmcodec.errors import KmqError, PictureError
+from kmcodec.errors import KmqError
 from kmcodec.image import MAX_COLORS, IndexedImage, Section
-from kmcodec.metadata import Metadata
 from kmcodec.palettes.colors import join_colors, list_colors, parse_color
-from kmcodec.pictures import Picture, encode_picture, read_picture
+from kmcodec.pictures import Picture, encode_picture, parse_picture
 from kmcodec.quantize.choose import find_elbow, trace_curve
 from kmcodec.quantize.colorspace import SPACES
 from kmcodec.quantize.dither import DITHERS
@@ -39,11 +40,10 @@ from kmcodec.report.animate import to_palette
 from kmcodec.report.contents import list_contents
 from kmcodec.report.measure import measure_parts, measure_size
 from kmcodec.report.plots import sample_colors
-from kmcodec.rows import load_npy
 from kmcodec.studio.lane import Job, Lane
 from kmcodec.studio.pace import Pace
 from kmcodec.studio.sample import choose_tiles, estimate_index_bytes
-from kmcodec.threads import Workers, count_threads
+from kmcodec.threads import StoppedError, Workers, count_threads
 
 #: Pixels that a picture may have: its colours, rows and results are all held in memory.
 MOST_PIXELS = 1 << 26
@@ -164,6 +164,8 @@ class Result(NamedTuple):
     image : IndexedImage
         What is in it.
     settings : Settings
+    name : str
+        Of what was opened, without its suffix.
     """
 
     version: int
@@ -171,6 +173,11 @@ class Result(NamedTuple):
     data: bytes
     image: IndexedImage
     settings: Settings
+    name: str
+
+    def encode_png(self) -> bytes:
+        """Return it as PNG, with the metadata of the picture."""
+        return encode_picture(self.image, "PNG", KmqReader(self.data).metadata)
 
 
 class Opened(NamedTuple):
@@ -256,16 +263,21 @@ class Failed(NamedTuple):
 Event: TypeAlias = Result | Opened | Inspected | Measured | Traced | Sampled | Iterated | Failed
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Subject:
-    """Hold a picture that was opened, its colours counted."""
+    """Hold a picture that was opened, its colours counted, and what is told of it more than once."""
 
-    name: str
-    picture: Picture
     source_bytes: int
     sections: tuple[Section, ...]
     levels: tuple[CountedPicture, ...]
     """The picture itself, and previews of fewer and fewer pixels, unless it has few."""
+    curves: dict[str, Traced] = field(default_factory=dict)
+    history: list[Iteration] = field(default_factory=list)
+    pace: Pace = field(default_factory=Pace)
+    estimated: tuple[IndexedImage, float] | None = None
+    """An image whose size was estimated, and the estimate."""
+    bias: float = 1.0
+    """By how much the last estimate was wrong."""
 
     @property
     def counted(self) -> CountedPicture:
@@ -296,111 +308,105 @@ class Session:
         # The next move, whenever it comes, finds processors that are free.
         self._lanes["measures"] = Lane(self._fail, max(1, count_threads(threads) // 2))
         self._versions = itertools.count(1)
+        # Of all that follows. Lanes are told under it to stop, and what they find is told under it.
+        self._lock = threading.RLock()
+        self._is_closed = False
+        self._opening: Job | None = None
         self._results: dict[int, Result] = {}
+        self._name = ""
         self._subject: _Subject | None = None
-        self._file: tuple[str, Result] | None = None
+        self._file: Result | None = None
         self._settings = Settings()
-        self._history: list[Iteration] = []
-        self._curves: dict[str, Traced] = {}
-        self._pace = Pace()
-        # An image whose size was estimated, and the estimate; and by how much the last one was wrong.
-        self._estimated: tuple[IndexedImage, float] | None = None
-        self._bias = 1.0
 
     def close(self) -> None:
         """Stop all work, and forget the picture."""
-        for lane in self._lanes.values():
-            lane.close()
-        self._subject = self._file = None
-        self._results.clear()
-        self._history.clear()
+        with self._lock:
+            self._is_closed = True
+            if self._opening is not None:
+                self._opening.stop()
+            for lane in self._lanes.values():
+                lane.close()
+            self._subject = self._file = None
+            self._results.clear()
 
     # What can be asked for.
 
     @property
     def original(self) -> NDArray[np.uint8] | None:
         """The picture, shape (height, width, 3 or 4), uint8."""
-        return None if self._subject is None else self._subject.pixels
-
-    @property
-    def name(self) -> str:
-        """The name of what was opened last, without its suffix."""
-        name = self._subject.name if self._subject is not None else self._file[0] if self._file else "picture"
-        return os.path.splitext(name)[0]
+        subject = self._subject
+        return None if subject is None else subject.pixels
 
     def get_result(self, version: int) -> Result | None:
         """Return a result, if it is one of the last."""
         return self._results.get(version)
-
-    def encode_png(self, version: int) -> bytes | None:
-        """Return a result as PNG, with the metadata of the picture; None if it is not one of the last."""
-        result = self._results.get(version)
-        if result is None:
-            return None
-        return encode_picture(result.image, "PNG", KmqReader(result.data).metadata)
 
     # What can be done.
 
     def open_file(self, name: str, data: bytes) -> None:
         """Read a file, and tell of it: a picture is Opened, a .kmq file Inspected. Blocks until then.
 
+        If another one is opened meanwhile, that one is told of, and nothing of this one.
+
         Raises
         ------
         KmqError
             If it is neither, damaged beyond reading, or too large.
         """
-        if data.startswith(SIGNATURE):
-            self._inspect(name, data)
-            return
-        pixels = load_npy(data)
-        if pixels is None:
-            picture = read_picture(io.BytesIO(data), max_pixels=MOST_PIXELS)
-        elif pixels.shape[0] * pixels.shape[1] > MOST_PIXELS:
-            raise PictureError(f"the array has more than {MOST_PIXELS:,} pixels")
-        else:
-            picture = Picture(pixels, Metadata(), ())
-        self._open(name, picture, len(data))
+        with self._opening_file() as job:
+            if data.startswith(SIGNATURE):
+                self._inspect(job, name, data)
+            else:
+                self._open(job, name, parse_picture(data, max_pixels=MOST_PIXELS), len(data))
 
     def compress_again(self) -> None:
         """Take the pixels of the .kmq file that was opened last for a picture."""
-        if self._file is not None:
-            name, result = self._file
-            metadata = replace(KmqReader(result.data).metadata, recipe=None)
-            self._open(name, Picture(result.image.to_rgb(), metadata, ()), len(result.data))
+        with self._opening_file() as job:
+            result = self._file
+            if result is not None:
+                metadata = replace(KmqReader(result.data).metadata, recipe=None)
+                picture = Picture(result.image.to_rgb(), metadata, ())
+                self._open(job, f"{result.name}.kmq", picture, len(result.data))
 
     def set(self, settings: Settings) -> None:
         """Make a result with these settings, unless there is no picture; what is under way is dropped."""
-        self._settings = settings
-        if self._subject is not None:
+        with self._lock:
+            self._settings = settings
             subject = self._subject
-            self._lanes["measures"].stop()
-            self._lanes["results"].submit(lambda job: self._make(job, subject, settings))
+            if subject is not None:
+                self._lanes["measures"].stop()
+                self._lanes["results"].submit(lambda job: self._make(job, subject, settings))
 
     def trace_curve(self) -> None:
         """Tell the error curve of the picture in the space of the settings."""
-        subject, space = self._subject, self._settings.space
-        if subject is not None:
-            self._lanes["curve"].submit(lambda job: self._trace(job, subject, space))
+        with self._lock:
+            subject, space = self._subject, self._settings.space
+            if subject is not None:
+                self._lanes["curve"].submit(lambda job: self._trace(job, subject, space))
 
     def trace_iterations(self) -> None:
         """Tell how k-means goes with the settings."""
-        subject, settings = self._subject, self._settings
-        if subject is not None:
-            self._lanes["iterations"].submit(lambda job: self._iterate(job, subject, settings))
+        with self._lock:
+            subject, settings = self._subject, self._settings
+            if subject is not None:
+                self._lanes["iterations"].submit(lambda job: self._iterate(job, subject, settings))
 
     def show_iteration(self, number: int) -> None:
         """Make a result with the centroids of one of the iterations told last."""
-        subject, settings = self._subject, self._settings
-        if subject is None or not 0 <= number < len(self._history):
-            return
-        palette = to_palette(self._history[number])
+        with self._lock:
+            subject, settings = self._subject, self._settings
+            if subject is None or not 0 <= number < len(subject.history):
+                return
+            palette = to_palette(subject.history[number])
 
-        def show(job: Job) -> None:
-            image = subject.counted.quantize(settings.to_request(palette=palette, dither="none"), job.workers)
-            self._publish("iteration", write_image(image), image, settings)
+            def show(job: Job) -> None:
+                image = subject.counted.quantize(
+                    settings.to_request(palette=palette, dither="none"), job.workers
+                )
+                self._publish(job, "iteration", write_image(image), image, settings)
 
-        self._lanes["measures"].stop()
-        self._lanes["results"].submit(show)
+            self._lanes["measures"].stop()
+            self._lanes["results"].submit(show)
 
     # How it is done.
 
@@ -413,35 +419,45 @@ class Session:
             logging.getLogger(__name__).exception("an error of kmq studio itself")
             self._tell(Failed(f"an error of kmq studio itself: {type(error).__name__}: {error}"))
 
-    def _forget(self) -> None:
-        for lane in self._lanes.values():
-            lane.stop()
-        self._history, self._curves = [], {}
-        self._pace, self._estimated, self._bias = Pace(), None, 1.0
-
-    def _open(self, name: str, picture: Picture, source_bytes: int) -> None:
-        self._forget()
+    @contextmanager
+    def _opening_file(self) -> Iterator[Job]:
+        """Say while a file is opened whether it is still wanted: until another one is opened, or all ends."""
         with Workers(self._threads) as workers:
-            counted = CountedPicture(picture.pixels, workers)
-            levels = [counted]
-            for most in _PREVIEW_PIXELS:
-                # Every so many pixels of every so many rows.
-                height, width, channels = counted.pixels.shape
-                step = 1
-                while -(-height // step) * -(-width // step) > most:
-                    step += 1
-                if step > 1:
-                    small = np.ascontiguousarray(counted.pixels[::step, ::step])
-                    levels.append(CountedPicture(small, workers))
-        sections = picture.metadata.to_sections()
-        self._subject = _Subject(name, picture, source_bytes, sections, tuple(levels))
-        n_colors = len(counted.histogram.colors)
-        self._tell(Opened(name, width, height, channels, n_colors, picture.notes))
-        self._lanes["sample"].submit(lambda job: self._tell(Sampled(sample_colors(counted.pixels))))
-        # Colours of another picture mean nothing here.
-        self.set(self._settings._replace(locked=(), replaced=()))
+            job = Job(workers)
+            with self._lock:
+                if self._opening is not None:
+                    self._opening.stop()
+                self._opening = job
+                if self._is_closed:
+                    job.stop()
+            try:
+                yield job
+            except (KmqError, MemoryError, StoppedError):
+                if not job.is_stopped:
+                    raise
 
-    def _inspect(self, name: str, data: bytes) -> None:
+    def _open(self, job: Job, name: str, picture: Picture, source_bytes: int) -> None:
+        counted = CountedPicture(picture.pixels, job.workers)
+        height, width, channels = counted.pixels.shape
+        levels = [counted]
+        for most in _PREVIEW_PIXELS:
+            # Every so many pixels of every so many rows.
+            step = 1
+            while -(-height // step) * -(-width // step) > most:
+                step += 1
+            if step > 1:
+                small = np.ascontiguousarray(counted.pixels[::step, ::step])
+                levels.append(CountedPicture(small, job.workers))
+        subject = _Subject(source_bytes, picture.metadata.to_sections(), tuple(levels))
+        n_colors = len(counted.histogram.colors)
+        with self._lock:
+            self._announce(job, Opened(name, width, height, channels, n_colors, picture.notes))
+            self._replace(name, subject)
+            self._lanes["sample"].submit(lambda job: self._sample(job, subject))
+            # Colours of another picture mean nothing here.
+            self.set(self._settings._replace(locked=(), replaced=()))
+
+    def _inspect(self, job: Job, name: str, data: bytes) -> None:
         try:
             with KmqReader(data, max_pixels=MOST_PIXELS) as reader:
                 image, faults = reader.image(threads=self._threads), []
@@ -451,10 +467,23 @@ class Session:
             saved = salvage(data, max_pixels=MOST_PIXELS)
             image, faults = self._index(saved.pixels), _describe_damage(saved, error)
             data, rows = write_image(image), []
-        self._forget()
-        self._subject = None
-        self._tell(Inspected(name, rows, faults))
-        self._file = name, self._publish("file", data, image, self._settings)
+        with self._lock:
+            self._announce(job, Inspected(name, rows, faults))
+            self._replace(name, None)
+            self._file = self._publish(job, "file", data, image, self._settings)
+
+    def _replace(self, name: str, subject: _Subject | None) -> None:
+        """Put a picture, or a .kmq file, in the place of what was opened before."""
+        for lane in self._lanes.values():
+            lane.stop()
+        self._name = os.path.splitext(name)[0]
+        self._subject, self._file = subject, None
+
+    def _announce(self, job: Job, event: Event) -> None:
+        """Tell what work has found, unless it is out of date by now."""
+        with self._lock:
+            job.check()
+            self._tell(event)
 
     def _index(self, pixels: NDArray[np.uint8]) -> IndexedImage:
         """Return what was saved as an image; its colours are at most those of a palette, and the fill."""
@@ -465,25 +494,25 @@ class Session:
         if level is not None:
             image = self._quantize(job, subject, settings, level)
             job.check()
-            result = self._publish("preview", write_image(image), image, settings)
+            result = self._publish(job, "preview", write_image(image), image, settings)
             self._measure_later(subject.levels[level].pixels, subject, result)
         image = replace(self._quantize(job, subject, settings), sections=subject.sections)
         job.check()
         is_coded_later = settings.coding != "packed" and len(image.palette) > 1
         data = write_image(image, threads=self._threads)
         job.check()
-        result = self._publish("coding" if is_coded_later else "full", data, image, settings)
+        result = self._publish(job, "coding" if is_coded_later else "full", data, image, settings)
         self._measure_later(subject.pixels, subject, result)
         if not is_coded_later:
             return
         job.wait(_CALM)
         data = write_image(image, coding=settings.coding, threads=self._threads, on_progress=job.check)
-        self._measure_later(subject.pixels, subject, self._publish("full", data, image, settings))
+        self._measure_later(subject.pixels, subject, self._publish(job, "full", data, image, settings))
 
     def _choose_preview(self, subject: _Subject, settings: Settings) -> int | None:
         """Return the level of the preview that comes first; None if the picture itself comes soon enough."""
         seconds = [
-            self._pace.expect((level, settings._replace(n_colors=0)), settings.n_colors)
+            subject.pace.expect((level, settings._replace(n_colors=0)), settings.n_colors)
             for level in range(len(subject.levels))
         ]
         if len(seconds) == 1 or (seconds[0] is not None and seconds[0] <= _SOON):
@@ -496,21 +525,24 @@ class Session:
         start = time.monotonic()
         request = settings.to_request(on_iteration=job.check, **options)
         image = subject.levels[level].quantize(request, job.workers)
-        self._pace.note((level, settings._replace(n_colors=0)), settings.n_colors, time.monotonic() - start)
+        subject.pace.note((level, settings._replace(n_colors=0)), settings.n_colors, time.monotonic() - start)
         return _replace_colors(image, settings)
 
-    def _publish(self, stage: str, data: bytes, image: IndexedImage, settings: Settings) -> Result:
-        result = Result(next(self._versions), stage, data, image, settings)
-        self._results[result.version] = result
-        for version in list(self._results)[:-_KEPT_RESULTS]:
-            del self._results[version]
-        self._tell(result)
+    def _publish(self, job: Job, stage: str, data: bytes, image: IndexedImage, settings: Settings) -> Result:
+        """Keep a result, and tell of it, unless it is out of date by now."""
+        with self._lock:
+            job.check()
+            result = Result(next(self._versions), stage, data, image, settings, self._name)
+            self._results[result.version] = result
+            for version in list(self._results)[:-_KEPT_RESULTS]:
+                del self._results[version]
+            self._tell(result)
         return result
 
     def _measure_later(self, original: NDArray[np.uint8], subject: _Subject, result: Result) -> None:
-        self._lanes["measures"].submit(lambda job: self._measure(job, original, subject.source_bytes, result))
+        self._lanes["measures"].submit(lambda job: self._measure(job, original, subject, result))
 
-    def _measure(self, job: Job, original: NDArray[np.uint8], source_bytes: int, result: Result) -> None:
+    def _measure(self, job: Job, original: NDArray[np.uint8], subject: _Subject, result: Result) -> None:
         """Tell the numbers of a result: what is quick; what takes longer of a sample; then of all.
 
         The original of a preview has as few pixels.
@@ -519,38 +551,40 @@ class Session:
         numbers = _start_numbers(original, decoded, len(result.image.palette))
         if result.stage == "full":
             size = measure_size(KmqReader(result.data).header)
-            numbers = _add_size(numbers, size.file_bytes, original, source_bytes)
-            if self._estimated is not None and self._estimated[0] is result.image:
-                self._bias = size.file_bytes / self._estimated[1]
+            numbers = _add_size(numbers, size.file_bytes, original, subject.source_bytes)
+            if subject.estimated is not None and subject.estimated[0] is result.image:
+                subject.bias = size.file_bytes / subject.estimated[1]
         job.check()
-        self._tell(Measured(result.version, numbers))
+        self._announce(job, Measured(result.version, numbers))
         if result.stage == "coding":
             file_bytes = _estimate_bytes(result)
-            self._estimated = result.image, file_bytes
-            numbers = _add_size(numbers, round(file_bytes * self._bias), original, source_bytes)
+            subject.estimated = result.image, file_bytes
+            numbers = _add_size(numbers, round(file_bytes * subject.bias), original, subject.source_bytes)
             numbers = numbers._replace(is_size_rough=True)
             job.check()
-            self._tell(Measured(result.version, numbers))
+            self._announce(job, Measured(result.version, numbers))
         if not metrics.has_scikit_image():
             return
         tiles = choose_tiles(*original.shape[:2])
         rough = _add_perceived(numbers, original[tiles], decoded[tiles], job)
-        self._tell(Measured(result.version, rough._replace(is_rough=True)))
+        self._announce(job, Measured(result.version, rough._replace(is_rough=True)))
         if result.stage != "preview":
             job.wait(_CALM)
-            self._tell(Measured(result.version, _add_perceived(numbers, original, decoded, job)))
+            self._announce(job, Measured(result.version, _add_perceived(numbers, original, decoded, job)))
+
+    def _sample(self, job: Job, subject: _Subject) -> None:
+        self._announce(job, Sampled(sample_colors(subject.pixels)))
 
     def _trace(self, job: Job, subject: _Subject, space: str) -> None:
-        if space not in self._curves:
+        if space not in subject.curves:
             job.wait(_CALM)
             curve = trace_curve(subject.counted.histogram, job.workers, space=SPACES[space])
             elbow = curve[find_elbow([p.n_colors for p in curve], [p.mse for p in curve])].n_colors
             seen = [point for point in curve if point.mse > 0]
-            self._curves[space] = Traced(
+            subject.curves[space] = Traced(
                 [point.n_colors for point in seen], [metrics.psnr_db(point.mse) for point in seen], elbow
             )
-        job.check()
-        self._tell(self._curves[space])
+        self._announce(job, subject.curves[space])
 
     def _iterate(self, job: Job, subject: _Subject, settings: Settings) -> None:
         history: list[Iteration] = []
@@ -560,10 +594,10 @@ class Session:
             history.append(iteration)
 
         subject.counted.quantize(settings.to_request(dither="none", on_iteration=keep), job.workers)
-        job.check()
-        self._history = history
         n_pixels = subject.pixels.shape[0] * subject.pixels.shape[1]
-        self._tell(Iterated([iteration.inertia / n_pixels for iteration in history]))
+        with self._lock:
+            self._announce(job, Iterated([iteration.inertia / n_pixels for iteration in history]))
+            subject.history[:] = history
 
 
 def _start_numbers(original: NDArray[np.uint8], decoded: NDArray[np.uint8], n_colors: int) -> Numbers:
