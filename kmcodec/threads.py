@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from kmcodec.checks import check_integer
@@ -82,15 +82,17 @@ class Workers:
             self._pool = ThreadPoolExecutor(self.count)
         futures = [self._pool.submit(function, item) for item in items]
         try:
-            return [future.result() for future in futures]
+            # Not in a loop, whose variable would hold the one that fails, too.
+            return list(map(Future.result, futures))
         except BaseException:
             self._is_stopping = True
             for future in futures:
                 future.cancel()
             wait(futures)
             self._is_stopping = False
-            # They hold the exception, which holds them.
+            # They hold the exception, which holds them: pictures would stay until cycles are looked for.
             futures.clear()
+            del future
             raise
 
     def count_work(self, name: str, total: int, on_progress: OnProgress | None = None) -> Tell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.client
 import http.server
 import io
@@ -50,6 +51,7 @@ from kmcodec.studio.session import (
     Settings,
     Traced,
 )
+from kmcodec.threads import StoppedError
 
 SECONDS = 20
 
@@ -427,8 +429,9 @@ def test_results_keep_the_name_of_their_picture(session: Session, listener: List
     assert first == session.get_result(first.version)
 
 
-def test_lanes_keep_nothing() -> None:
-    """Work that is done leaves nothing in memory, and a lane that is closed no thread."""
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_lanes_keep_nothing(is_stopped: bool) -> None:
+    """Work that is done, or stopped, leaves nothing in memory, and a lane that is closed no thread."""
 
     class Picture:
         pass
@@ -442,6 +445,8 @@ def test_lanes_keep_nothing() -> None:
 
         def look(_: int) -> Picture:
             threads.add(threading.current_thread())
+            if is_stopped and threading.current_thread() is not lane._thread:
+                raise StoppedError
             return picture
 
         def work(job: Job) -> None:
@@ -451,8 +456,13 @@ def test_lanes_keep_nothing() -> None:
         lane.submit(work)
         return weakref.ref(picture, lambda _: is_forgotten.set())
 
-    reference = submit()
-    assert is_forgotten.wait(SECONDS)
+    # Not only where somebody looks for cycles.
+    gc.disable()
+    try:
+        reference = submit()
+        assert is_forgotten.wait(SECONDS)
+    finally:
+        gc.enable()
     assert reference() is None
     lane.close()
     for thread in threads:
