@@ -291,6 +291,19 @@ def test_terminated(
         assert all(TEMPORARY.fullmatch(name) for name in left)
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_what_is_ignored_stays_ignored(tmp_path: Path, number: signal.Signals) -> None:
+    """What nohup, or a shell of what runs in the background, lets a command ignore does not end it."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        process = hold(tmp_path, ["encode", "-", "-o", "new.kmq"], bitmap())
+    finally:
+        signal.signal(number, before)
+    process.send_signal(number)
+    release(process, bitmap())
+    assert 0 == end(process).status
+
+
 @pytest.mark.parametrize("name", ["encode", "decode rows"])
 def test_interrupted_at_any_moment(tmp_path: Path, complete: dict[str, tuple[Job, float]], name: str) -> None:
     """Ctrl-C leaves the old file or the new one, and nothing else, even while Python itself starts."""

@@ -12,12 +12,12 @@ import io
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from kmcodec.cli.arguments import build_parser
 from kmcodec.cli.failures import CommandError, StreamError, UnreachableError, UsageError, tell
+from kmcodec.cli.interrupts import handling
 
 
 def run_process() -> NoReturn:
@@ -97,7 +97,7 @@ def _give_up_output() -> None:
 @contextlib.contextmanager
 def _dying_at_once() -> Iterator[None]:
     """Let Ctrl-C end the process without a word: NumPy answers it with a long ImportError."""
-    with _handling({signal.SIGINT: signal.SIG_DFL}):
+    with handling({signal.SIGINT: signal.SIG_DFL}):
         yield
 
 
@@ -112,22 +112,8 @@ def _terminated_in_order() -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
-    with _handling(dict.fromkeys(numbers, end)):
+    with handling(dict.fromkeys(numbers, end)):
         yield
-
-
-@contextlib.contextmanager
-def _handling(handlers: dict[int, Any]) -> Iterator[None]:
-    """Handle signals in this way, in the main thread; in others none arrive."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _prepare_streams() -> None:

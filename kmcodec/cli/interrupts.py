@@ -1,14 +1,33 @@
-"""How Ctrl-C is answered where an exception would be lost, or come too late."""
+"""How Ctrl-C and other signals are answered, also where an exception would be lost, or come too late."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from kmcodec.cli.progress import CLEAR_LINE
+
+
+@contextmanager
+def handling(handlers: Mapping[int, Any]) -> Iterator[None]:
+    """Handle signals in this way in the main thread; in others none arrive.
+
+    What the caller ignores stays ignored: so say nohup, and shells of what runs in the background.
+    """
+    previous = {}
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                previous[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -52,12 +71,5 @@ def ending_quietly() -> Iterator[None]:
         os._exit(0 if number == signal.SIGINT else 128 + number)
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        numbers = []
-    # What a caller has chosen to ignore stays ignored.
-    previous = {n: signal.signal(n, end) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
-    try:
+    with handling(dict.fromkeys(numbers, end)):
         yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
