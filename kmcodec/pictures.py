@@ -575,7 +575,7 @@ def find_format(path: str) -> str:
         return "PNG"
     Image.init()
     name = Image.EXTENSION.get(suffix.lower())
-    if name not in Image.SAVE:
+    if name not in Image.SAVE or name in _STUBS:
         raise PictureError(f"no picture format that can be written has the suffix {suffix!r}")
     return name
 

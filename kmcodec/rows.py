@@ -9,6 +9,7 @@ import io
 import logging
 import math
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -122,7 +123,8 @@ def _open_npy(file: Any) -> FlatRows:
         raise
     # A header that is damaged is evaluated in several ways, each with errors of its own.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        # Some name an object by its address.
+        reason = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(error).split())) or type(error).__name__
         raise PictureError(f"not readable as .npy: {reason}") from error
     is_shape = (
         len(shape) == 3 and all(type(side) is int and side > 0 for side in shape) and shape[2] in (3, 4)

@@ -23,7 +23,9 @@ from kmcodec.pictures import (
     find_format,
     has_gif_alpha,
     join_pictures,
+    list_suffixes,
     load_picture,
+    parse_picture,
 )
 
 
@@ -282,6 +284,23 @@ def test_suffix_decides_the_format() -> None:
     for suffix in ("", ".kmq", ".txt"):
         with pytest.raises(kmcodec.PictureError, match="suffix"):
             find_format("a" + suffix)
+
+
+def test_damaged_arrays_are_told_in_words() -> None:
+    """What NumPy says of a header that it cannot read comes without the addresses of objects."""
+    header = b"{'descr': f(), 'fortran_order': False, 'shape': (1, 1, 3)}"
+    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    with pytest.raises(kmcodec.PictureError, match=r"not readable as \.npy") as failure:
+        parse_picture(data)
+    assert "0x" not in str(failure.value)
+
+
+def test_kmq_is_no_picture_format() -> None:
+    """A .kmq file is not taken for a picture, even where Pillow has been taught the format."""
+    kmcodec.register()
+    with pytest.raises(kmcodec.PictureError, match="suffix"):
+        find_format("a.kmq")
+    assert ".kmq" not in list_suffixes()
 
 
 def test_format_that_cannot_hold_the_picture() -> None:
