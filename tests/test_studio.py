@@ -104,7 +104,9 @@ def to_png(pixels: Any) -> bytes:
         {"n_colors": 7, "space": "oklab"},
         {"n_colors": 5, "init": "random"},
         {"dither": "diffusion"},
-        {"dither": "ordered", "coding": "context"},
+        {"dither": "ordered", "dither_strength": 0.5, "coding": "context"},
+        {"init": "kmeans++", "seed": 5, "effort": "fast"},
+        {"coding": "context", "lossy": 20},
         {"n_colors": 1},
     ],
     ids=str,
@@ -118,6 +120,34 @@ def test_a_result_is_what_encode_makes(session: Session, listener: Listener, opt
     chosen = {"n_colors": 16, **options}
     assert kmcodec.encode(photo(), chosen.pop("n_colors"), **chosen) == result.data
     assert session.get_result(result.version) == result
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "-k 16"),
+        ({"seed": 3, "dither_strength": 0.5, "lossy": 5.0}, "-k 16"),
+        ({"space": "oklab", "init": "random", "seed": 3}, "-k 16 --space oklab --init random --seed 3"),
+        (
+            {"effort": "fast", "dither": "diffusion", "dither_strength": 0.25, "coding": "context"},
+            "-k 16 --effort fast --dither diffusion --dither-strength 0.25 --coding context",
+        ),
+        ({"n_colors": 8, "coding": "context", "lossy": 12.5}, "-k 8 --coding context --lossy 12.5"),
+        ({"n_colors": 1, "locked": ("#123456", "#ff0000")}, "-k 2 --keep #123456 --keep #ff0000"),
+    ],
+    ids=str,
+)
+def test_a_command_makes_the_same_file(
+    session: Session, listener: Listener, tmp_path: Path, options: dict[str, Any], expected: str
+) -> None:
+    """What kmq encode is to be told says what is not the default, and makes the very bytes of the result."""
+    settings = Settings(**options)
+    assert expected.split() == settings.to_arguments()
+    Path(tmp_path, "photo.png").write_bytes(to_png(photo()))
+    session.open_file("photo.png", to_png(photo()))
+    session.set(settings)
+    succeed(tmp_path, "encode", "photo.png", *settings.to_arguments(), "--quiet")
+    assert Path(tmp_path, "photo.kmq").read_bytes() == listener.wait_for_result(settings).data
 
 
 def test_numbers_are_those_of_the_report(session: Session, listener: Listener) -> None:
@@ -263,6 +293,10 @@ def test_settings_are_checked() -> None:
         ("coding", []),
         ("locked", ["red"]),
         ("replaced", [["#000000"]]),
+        ("effort", "none"),
+        ("seed", -1),
+        ("dither_strength", 1.5),
+        ("lossy", "much"),
     ):
         with pytest.raises((TypeError, ValueError)):
             Settings.read({**values, name: value})
