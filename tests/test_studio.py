@@ -605,6 +605,19 @@ def test_page_studies(open_page: Callable[[], Any]) -> None:
     wait_for_numbers(page, "16 colours")
 
 
+def test_page_says_that_a_browser_draws_nothing_in_space(open_page: Callable[[], Any]) -> None:
+    """Without WebGL, there is a sentence in the place of the chart; nothing fails."""
+    page = open_page()
+    page.evaluate(
+        """() => { const get = HTMLCanvasElement.prototype.getContext;
+        HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+          return kind.startsWith("webgl") ? null : get.call(this, kind, ...rest); }; }"""
+    )
+    page.click("[data-study=space] summary")
+    page.wait_for_selector("text=This browser has no WebGL")
+    assert 0 == page.locator("[data-study=space] button:visible, [data-study=space] canvas").count()
+
+
 def test_page_opens_files(open_page: Callable[[], Any], tmp_path: Path) -> None:
     """Wrong files give a sentence; a .kmq file shows what is in it; a picture can be opened after it."""
     page = open_page()

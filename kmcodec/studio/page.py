@@ -268,12 +268,13 @@ class _Tab:
         """Return a part that is folded, and for which nothing is computed, or loaded, until it is opened."""
         details = ui.element("details").classes("study").props(f'data-study="{name}"')
 
-        def toggle(is_open: bool) -> None:
+        def toggle(is_open: bool, has_webgl: bool) -> None:
             self._shown[name] = is_open
+            self._has_webgl = has_webgl
             if is_open:
                 self._study(name)
 
-        details.on("toggle", lambda event: toggle(bool(event.args)), js_handler="(e) => emit(e.target.open)")
+        details.on("toggle", lambda event: toggle(*map(bool, event.args)), js_handler=_TELL_TOGGLE)
         with details:
             _Text("summary", title)
         return details
@@ -282,21 +283,20 @@ class _Tab:
         self._sample: Any = None
         self._space: ui.echart | None = None
         with self._build_details("space", "Colours in space"):
-            self._space_place = ui.element("div").classes("chart").props("role=img tabindex=0")
-            self._space_place.props["aria-label"] = "Colours in space"
-            self._space_place.on("keydown", js_handler=_turn("TURNS[event.key]"))
-            with ui.element("div").classes("bar"):
+            with ui.element("div") as self._space_parts:
+                self._space_place = ui.element("div").classes("chart").props("role=img tabindex=0")
+                self._space_place.props["aria-label"] = "Colours in space"
+                self._space_place.on("keydown", js_handler=_turn("TURNS[event.key]"))
                 with ui.element("span").classes("group").props('role="group" aria-label="Turn"'):
                     for sign, direction in (("←", "Left"), ("→", "Right"), ("↑", "Up"), ("↓", "Down")):
-                        button = ui.element("button").props(
-                            f'type=button aria-label="Turn {direction.lower()}"'
-                        )
+                        button = ui.element("button").props("type=button")
+                        button.props["aria-label"] = f"Turn {direction.lower()}"
                         button.on("click", js_handler=_turn(f"TURNS.Arrow{direction}"))
                         with button:
                             ui.label(sign)
-                _Text(
-                    "p", "Small: colours of the original. Large: those of the palette, by their share."
-                ).classes("small")
+            self._space_text = _Text(
+                "p", "Small: colours of the original. Large: those of the palette, by their share."
+            ).classes("small")
 
     def _build_curve(self) -> None:
         self._traced: model.Traced | None = None
@@ -518,6 +518,12 @@ class _Tab:
             self._curve.update()
 
     def _draw_space(self) -> None:
+        if not self._has_webgl:
+            self._space_text.set_text(
+                "This browser has no WebGL to draw them with; kmq plot rgb draws them, too."
+            )
+            self._space_parts.set_visibility(False)
+            return
         series = [{**each} for each in _SPACE["series"]]
         space = "rgb" if self._settings.space == "srgb" else "oklab"
         if self._sample is not None:
@@ -579,6 +585,10 @@ def _turn(step: str) -> str:
         chart.setOption({{ grid3D: {{ viewControl }} }});
     }}"""
 
+
+# Whether it is open, and whether the browser draws in space.
+_TELL_TOGGLE = """({ target }) =>
+    emit(target.open, !!document.createElement("canvas").getContext("webgl"))"""
 
 _COPY = """async ({ currentTarget: button }) => {
     const text = button.closest(".inner").querySelector("code").textContent;
