@@ -632,8 +632,19 @@ def test_page_opens_files(open_page: Callable[[], Any], tmp_path: Path) -> None:
     page.wait_for_selector("[data-stage=file]")
     page.wait_for_selector(".contents :text('64 x 48 pixels')")
     assert 0 == page.locator("[role=alert]").count()
+    page.click("text=Compress these pixels again")
+    wait_for_numbers(page, "5 colours")
+    page.click("text=The same by kmq encode")
+    command = "kmq encode good.kmq -k 16 -o good-again.kmq"
+    page.wait_for_selector(f"text={command}")
+    with page.expect_download() as download:
+        page.click("[data-save=kmq]")
+    succeed(tmp_path, *command.split()[1:], "--quiet")
+    assert Path(tmp_path, "good-again.kmq").read_bytes() == Path(download.value.path()).read_bytes()
     page.set_input_files("input[type=file]", tmp_path / "bad.kmq")
     page.wait_for_selector("[role=alert]:has-text('32 of 48 rows could be saved')")
+    page.click("text=Compress these pixels again")
+    page.wait_for_selector("text=kmq decode --salvage has to come first")
     page.set_input_files("input[type=file]", SAMPLES / "icon.png")
     wait_for_numbers(page, "16 colours")
     assert "icon.png" in page.text_content(".viewer .name")
@@ -678,9 +689,9 @@ def test_page_can_be_used_without_a_mouse(open_page: Callable[[], Any], width: i
     assert "50" == divider.get_attribute("aria-valuenow")
 
 
-def test_page_keeps_settings_and_says_the_command(open_page: Callable[[], Any], tmp_path: Path) -> None:
+def test_page_keeps_settings_and_says_the_command(open_page: Callable[..., Any], tmp_path: Path) -> None:
     """Settings stay when the page is loaded again; the command that is shown makes the saved file."""
-    page = open_page()
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
     page.click("text=More settings")
     # What means nothing is not there.
     assert 0 == page.locator("input[name=seed], input[name=lossy], input[name=dither_strength]").count()
@@ -693,6 +704,10 @@ def test_page_keeps_settings_and_says_the_command(open_page: Callable[[], Any], 
     command = "kmq encode chelsea.png -k 12 --init random --seed 7 --coding context --lossy 20"
     page.wait_for_function("(text) => document.querySelector('.command').textContent === text", arg=command)
     page.wait_for_selector(".viewer[data-stage=full]:not(:has(.activity span))")
+    page.click("text=The same by kmq encode")
+    page.click("text=Copy")
+    page.wait_for_selector("text=Copied")
+    assert command == page.evaluate("navigator.clipboard.readText()")
     save(page, "kmq", tmp_path / "saved.kmq")
     shutil.copy(SAMPLES / "chelsea.png", tmp_path)
     succeed(tmp_path, *shlex.split(command)[1:], "--quiet")
@@ -885,10 +900,17 @@ def test_page_follows_fingers(open_page: Callable[..., Any]) -> None:
 def test_page_shows_work_that_takes_time(open_page: Callable[[], Any]) -> None:
     """While a result is not there yet, the page says so."""
     page = open_page()
+    page.evaluate(
+        """() => { window.seen = new Set();
+        new MutationObserver(() => window.seen.add(document.querySelector(".numbers").className))
+          .observe(document.querySelector(".numbers"), { attributes: true }); }"""
+    )
     page.check("input[name=coding][value=context]", force=True)
     page.wait_for_selector(".activity span", state="attached")
+    page.wait_for_function("() => [...window.seen].some((name) => name.includes('stale'))")
     wait_for_numbers(page, "16 colours")
     page.wait_for_selector(".activity span", state="detached")
+    page.wait_for_selector(".numbers:not(.stale)")
 
 
 def test_page_serves_those_who_impose_colors(open_page: Callable[[], Any]) -> None:

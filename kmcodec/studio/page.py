@@ -176,6 +176,7 @@ class _Tab:
         self._shown: dict[str, bool] = {}
         self._image: Any = None
         self._source_bytes = 0
+        self._is_damaged = False
         self._build()
 
     def close(self) -> None:
@@ -348,6 +349,7 @@ class _Tab:
             self._viewer.run_method("tell", f"{error}.")
             return
         self._viewer.run_method("work")
+        self._numbers.classes(add="stale")
         self.session.set(self._settings)
         self._show_command()
         self._draw_curve()
@@ -391,6 +393,7 @@ class _Tab:
         self._viewer.run_method("load", event.name, facts, event.width, event.height, event.channels)
         self._start_anew()
         self._source_bytes = event.source_bytes
+        self._is_damaged &= event.name.endswith(".kmq")
         self._settings = self._settings._replace(locked=(), replaced=())
         self._palette.run_method("forget")
         self._show_command()
@@ -406,6 +409,7 @@ class _Tab:
         self._start_anew()
         if event.faults:
             self._viewer.run_method("tell", f"{event.name}: {' '.join(event.faults)}")
+        self._is_damaged = bool(event.faults)
         self._set_mode(is_file=True)
         self._contents.clear()
         with self._contents:
@@ -468,6 +472,7 @@ class _Tab:
         # Numbers of what is no longer shown would be taken for those of what is.
         if stage is None:
             return
+        self._numbers.classes(remove="stale")
         numbers = _format(event.numbers, self._source_bytes, is_preview=stage == "preview")
         for key, value in numbers.items():
             self._values[key].set_text(value)
@@ -566,7 +571,9 @@ class _Tab:
         note = "It makes the very bytes that are saved here."
         if name.endswith(".kmq"):
             command += ["-o", f"{self.session.name}-again.kmq"]
-        if self._settings.replaced:
+        if self._is_damaged:
+            note = "The file is damaged: kmq decode --salvage has to come first."
+        elif self._settings.replaced:
             note = "Colours that were changed come out as k-means found them: kmq encode changes none."
         self._command.set_text(shlex.join(command))
         self._command_note.set_text(note)
@@ -590,11 +597,16 @@ def _turn(step: str) -> str:
 _TELL_TOGGLE = """({ target }) =>
     emit(target.open, !!document.createElement("canvas").getContext("webgl"))"""
 
+# What may not be copied is selected.
 _COPY = """async ({ currentTarget: button }) => {
-    const text = button.closest(".inner").querySelector("code").textContent;
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-    setTimeout(() => (button.textContent = "Copy"), 2000);
+    const code = button.closest(".inner").querySelector("code");
+    try {
+        await navigator.clipboard.writeText(code.textContent);
+        button.textContent = "Copied";
+        setTimeout(() => (button.textContent = "Copy"), 2000);
+    } catch {
+        getSelection().selectAllChildren(code);
+    }
 }"""
 
 
@@ -660,7 +672,7 @@ _AXIS = {
 _SPACE: dict[str, Any] = {
     "animation": False,
     "grid3D": {
-        "viewControl": {"beta": 40, "alpha": 20, "distance": 190},
+        "viewControl": {"beta": 40, "alpha": 20, "distance": 220},
         "axisPointer": {"show": False},
         "temporalSuperSampling": {"enable": False},
     },
