@@ -535,6 +535,16 @@ def test_page_locks_and_changes_colors(open_page: Callable[[], Any]) -> None:
     ]
     page.fill(".editor input[type=color]", "#00ff00")
     page.wait_for_selector(".swatch[aria-label^='#00ff00'][aria-label$='locked']")
+    # Two may be changed to the same, and one of them taken back.
+    swatches.nth(0).click()
+    first = page.text_content(".editor .hex")
+    page.fill(".editor input[type=color]", "#00ff00")
+    page.wait_for_function(
+        "() => document.querySelectorAll('.swatch[aria-label^=\\'#00ff00\\']').length === 2"
+    )
+    page.click(f"text=Back to {first}")
+    page.wait_for_selector(f".swatch[aria-label^='{first}']")
+    page.click(".swatch[aria-label^='#00ff00']")
     # What is changed twice can be had back, in one step; and all that was chosen, in another.
     page.fill(".editor input[type=color]", "#0000ff")
     page.wait_for_selector(".swatch[aria-label^='#0000ff'][aria-label$='locked']")

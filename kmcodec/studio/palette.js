@@ -36,7 +36,11 @@ export default {
       return `${this.total} colour${this.total === 1 ? "" : "s"}${rest}`;
     },
     // Of a colour that was changed, what it was.
-    pair() { return this.chosen && this.replaced.find(([, now]) => now === this.chosen.hex); },
+    pair() {
+      if (!this.chosen) return undefined;
+      const pairs = this.replaced.filter(([, now]) => now === this.chosen.hex);
+      return pairs.find(([before]) => before === this.chosen.before) ?? pairs[0];
+    },
     touched() { return this.locked.length + this.replaced.length > 0; },
   },
   mounted() {
@@ -59,9 +63,12 @@ export default {
         return { hex, share, isLocked: this.isLocked(hex) };
       });
       this.current = Math.min(this.current, Math.max(0, this.colors.length - 1));
-      const index = this.chosen ? this.colors.findIndex(({ hex }) => hex === this.chosen.hex) : -1;
-      if (index >= 0) this.chosen = { ...this.colors[index], index };
-      else if (this.chosen && !this.isLocked(this.chosen.hex)) this.close();
+      if (!this.chosen) return;
+      // Several may have been changed to the same.
+      const isChosen = (color) => color?.hex === this.chosen.hex;
+      const index = isChosen(this.colors[this.chosen.index]) ? this.chosen.index : this.colors.findIndex(isChosen);
+      if (index >= 0) this.chosen = { ...this.colors[index], index, before: this.chosen.before };
+      else if (!this.isLocked(this.chosen.hex)) this.close();
     },
     describe: ({ hex, share, isLocked }) => `${hex}, ${share} of the pixels${isLocked ? ", locked" : ""}`,
     isLocked(hex) { return this.locked.includes(hex) || this.replaced.some(([, now]) => now === hex); },
@@ -84,10 +91,10 @@ export default {
       const before = this.chosen.hex;
       const after = hex + before.slice(7);
       if (after === before) return;
-      const pair = this.replaced.find(([, now]) => now === before);
+      const { pair } = this;
       // What is changed twice is still the colour that k-means found.
       this.replaced = this.replaced.filter((other) => other !== pair).concat([[pair ? pair[0] : before, after]]);
-      this.chosen = { ...this.chosen, hex: after };
+      this.chosen = { ...this.chosen, hex: after, before: pair?.[0] ?? before };
       this.tell();
     },
     restore() {
