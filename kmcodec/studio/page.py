@@ -53,9 +53,10 @@ _NUMBERS = (
 _TERMS = (
     ("Colours, K", "the clusters of k-means, and so the colours of the palette"),
     ("Distances in", "sRGB gives the least squared error, Oklab the least difference to the eye"),
+    ("Start", "the first centroids: clusters are split; or chosen by chance, which the seed decides"),
     ("Dithering", "mixes neighbouring pixels, where a colour is between those of the palette"),
     ("Coding", "packed takes ceil(log2 K) bits a pixel; context as few as it can, and more time"),
-    ("Start", "the first centroids: clusters are split; or chosen by chance, which the seed decides"),
+    ("Effort", "how long to look for a lower error"),
     ("Lossy", "with context coding, takes other colours where that saves bits; 5 is hardly visible, 100 is"),
     ("Bits per pixel", "of the whole file; raw pixels take 24, with alpha 32"),
     ("PSNR", "the squared error, in decibels: more is better, and above 40 little is seen"),
@@ -666,6 +667,7 @@ _AXIS = {
     "axisLine": {"lineStyle": {"color": _GREY}},
     "splitLine": {"lineStyle": {"color": _GREY, "opacity": 0.25}},
     "axisLabel": {"show": False},
+    "nameGap": 12,
     # In lines of the usual height, the letters are cut.
     "nameTextStyle": {"color": _GREY, "fontSize": 19, "fontWeight": "bold", "lineHeight": 57},
 }
