@@ -64,6 +64,7 @@ ALLOWED = {
         "container",
         "errors",
         "image",
+        "lossy",
         "metadata",
         "metrics",
         "palettes",

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -114,7 +115,9 @@ def to_png(pixels: Any) -> bytes:
         {"n_colors": 7, "space": "oklab"},
         {"n_colors": 5, "init": "random"},
         {"dither": "diffusion"},
-        {"dither": "ordered", "coding": "context"},
+        {"dither": "ordered", "dither_strength": 0.5, "coding": "context"},
+        {"init": "kmeans++", "seed": 5, "effort": "fast"},
+        {"coding": "context", "lossy": 20},
         {"n_colors": 1},
     ],
     ids=str,
@@ -128,6 +131,34 @@ def test_a_result_is_what_encode_makes(session: Session, listener: Listener, opt
     chosen = {"n_colors": 16, **options}
     assert kmcodec.encode(photo(), chosen.pop("n_colors"), **chosen) == result.data
     assert session.get_result(result.version) == result
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "-k 16"),
+        ({"seed": 3, "dither_strength": 0.5, "lossy": 5.0}, "-k 16"),
+        ({"space": "oklab", "init": "random", "seed": 3}, "-k 16 --space oklab --init random --seed 3"),
+        (
+            {"effort": "fast", "dither": "diffusion", "dither_strength": 0.25, "coding": "context"},
+            "-k 16 --effort fast --dither diffusion --dither-strength 0.25 --coding context",
+        ),
+        ({"n_colors": 8, "coding": "context", "lossy": 12.5}, "-k 8 --coding context --lossy 12.5"),
+        ({"n_colors": 1, "locked": ("#123456", "#ff0000")}, "-k 2 --keep #123456 --keep #ff0000"),
+    ],
+    ids=str,
+)
+def test_a_command_makes_the_same_file(
+    session: Session, listener: Listener, tmp_path: Path, options: dict[str, Any], expected: str
+) -> None:
+    """What kmq encode is to be told says what is not the default, and makes the very bytes of the result."""
+    settings = Settings(**options)
+    assert expected.split() == settings.to_arguments()
+    Path(tmp_path, "photo.png").write_bytes(to_png(photo()))
+    session.open_file("photo.png", to_png(photo()))
+    session.set(settings)
+    succeed(tmp_path, "encode", "photo.png", *settings.to_arguments(), "--quiet")
+    assert Path(tmp_path, "photo.kmq").read_bytes() == listener.wait_for_result(settings).data
 
 
 def test_numbers_are_those_of_the_report(session: Session, listener: Listener) -> None:
@@ -273,6 +304,10 @@ def test_settings_are_checked() -> None:
         ("coding", []),
         ("locked", ["red"]),
         ("replaced", [["#000000"]]),
+        ("effort", "none"),
+        ("seed", -1),
+        ("dither_strength", 1.5),
+        ("lossy", "much"),
     ):
         with pytest.raises((TypeError, ValueError)):
             Settings.read({**values, name: value})
@@ -516,12 +551,12 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_page(address: str, browser: Any) -> Iterator[Callable[[], Any]]:
+def open_page(address: str, browser: Any) -> Iterator[Callable[..., Any]]:
     """Return what opens the page in a tab; none may ask elsewhere, nor have errors."""
     contexts, faults = [], []
 
-    def open_tab() -> Any:
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    def open_tab(**options: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(1000 * SECONDS)
@@ -586,6 +621,8 @@ def test_page_from_move_to_file(open_page: Callable[[], Any], tmp_path: Path) ->
     report = json.loads(succeed(tmp_path, "report", chelsea, "own.kmq", "--json"))
     expected = {
         "size": f"{report['file_bytes']:,} bytes",
+        "saving": f"{100 - 100 * report['file_bytes'] / report['source_bytes']:.1f} % smaller",
+        "original": f"{report['source_bytes']:,} bytes before",
         "bits": f"{report['bits_per_pixel']:.3f}",
         "ratio": f"{report['ratio']:.2f} : 1",
         "source": f"{report['source_ratio']:.2f} : 1",
@@ -638,8 +675,45 @@ def test_page_locks_and_changes_colors(open_page: Callable[[], Any]) -> None:
     ]
     page.fill(".editor input[type=color]", "#00ff00")
     page.wait_for_selector(".swatch[aria-label^='#00ff00'][aria-label$='locked']")
-    page.click("text=Unlock all")
+    # Two may be changed to the same, and one of them taken back.
+    swatches.nth(0).click()
+    first = page.text_content(".editor .hex")
+    page.fill(".editor input[type=color]", "#00ff00")
+    page.wait_for_function(
+        "() => document.querySelectorAll('.swatch[aria-label^=\\'#00ff00\\']').length === 2"
+    )
+    page.click(f"text=Back to {first}")
+    page.wait_for_selector(f".swatch[aria-label^='{first}']")
+    page.click(".swatch[aria-label^='#00ff00']")
+    # What is changed twice can be had back, in one step; and all that was chosen, in another.
+    page.fill(".editor input[type=color]", "#0000ff")
+    page.wait_for_selector(".swatch[aria-label^='#0000ff'][aria-label$='locked']")
+    assert 0 == page.locator(".swatch[aria-label^='#00ff00']").count()
+    page.click(f"text=Back to {locked}")
+    page.wait_for_selector(f".swatch[aria-label^='{locked}'][aria-label$='locked']")
+    assert 1 == page.locator(".swatch[aria-label*=locked]").count()
+    page.click(".swatch:not([aria-label$='locked'])")
+    page.check(".editor input[type=checkbox]")
+    page.wait_for_function("() => document.querySelectorAll('.swatch[aria-label$=locked]').length === 2")
+    page.focus("text=Reset colours")
+    page.keyboard.press("Enter")
     page.wait_for_function("() => !document.querySelector('.swatch[aria-label*=locked]')")
+    page.wait_for_function("() => document.activeElement.matches('.swatch')")
+
+
+def test_page_leaves_the_focus_where_one_works(open_page: Callable[[], Any]) -> None:
+    """The editor of a colour is reached from it, and left to it by Escape; arrows lead to other colours."""
+    page = open_page()
+    page.focus(".swatches button")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert "checkbox" == page.evaluate("document.activeElement.type")
+    page.keyboard.press("Space")
+    page.wait_for_selector(".swatch[aria-label$='locked']")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".editor", state="detached")
+    assert page.evaluate("document.activeElement === document.querySelectorAll('.swatches button')[1]")
 
 
 def test_page_studies(open_page: Callable[[], Any]) -> None:
@@ -650,6 +724,27 @@ def test_page_studies(open_page: Callable[[], Any]) -> None:
     elbow = kmcodec.tune(load_picture(str(SAMPLES / "chelsea.png")), perceptual=False).elbow
     page.wait_for_selector(f"text=The elbow of the error is at {elbow} colours")
     page.wait_for_selector("[data-study=space] canvas")
+    assert "Most pixels have #" in page.get_attribute("[data-study=space] .chart", "aria-label")
+    assert f"{elbow}, " in page.get_attribute("[data-study=curve] .chart", "aria-label")
+    # By keys and by buttons it is turned from where it is.
+    view = "() => { const id = document.querySelector('[data-study=space] .nicegui-echart').id;"
+    view += " const view = getElement(+id.slice(1)).chart?.getOption().grid3D?.[0].viewControl;"
+    view += " return view && `${Math.round(view.beta)} ${Math.round(view.alpha)}`; }"
+    page.wait_for_function(f"() => ({view})() === '40 20'")
+    page.focus("[data-study=space] .chart")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    page.wait_for_function(f"() => ({view})() === '55 35'")
+    page.click("[aria-label='Turn left']")
+    page.wait_for_function(f"() => ({view})() === '40 35'")
+
+    # Texts of the curve follow the theme.
+    def color() -> str:
+        return str(page.evaluate("getComputedStyle(document.querySelector('[data-study=curve] text')).fill"))
+
+    light = color()
+    page.emulate_media(color_scheme="dark")
+    assert light != color()
     step = page.locator("#iteration")
     page.wait_for_function("() => +document.querySelector('#iteration').max > 3")
     step.focus()
@@ -658,6 +753,19 @@ def test_page_studies(open_page: Callable[[], Any]) -> None:
     page.wait_for_selector("text=Iteration 0 of")
     page.keyboard.press("End")
     wait_for_numbers(page, "16 colours")
+
+
+def test_page_says_that_a_browser_draws_nothing_in_space(open_page: Callable[[], Any]) -> None:
+    """Without WebGL, there is a sentence in the place of the chart; nothing fails."""
+    page = open_page()
+    page.evaluate(
+        """() => { const get = HTMLCanvasElement.prototype.getContext;
+        HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+          return kind.startsWith("webgl") ? null : get.call(this, kind, ...rest); }; }"""
+    )
+    page.click("[data-study=space] summary")
+    page.wait_for_selector("text=This browser has no WebGL")
+    assert 0 == page.locator("[data-study=space] button:visible, [data-study=space] canvas").count()
 
 
 def test_page_opens_files(open_page: Callable[[], Any], tmp_path: Path) -> None:
@@ -674,8 +782,19 @@ def test_page_opens_files(open_page: Callable[[], Any], tmp_path: Path) -> None:
     page.wait_for_selector("[data-stage=file]")
     page.wait_for_selector(".contents :text('64 x 48 pixels')")
     assert 0 == page.locator("[role=alert]").count()
+    page.click("text=Compress these pixels again")
+    wait_for_numbers(page, "5 colours")
+    page.click("text=The same by kmq encode")
+    command = "kmq encode good.kmq -k 16 -o good-again.kmq"
+    page.wait_for_selector(f"text={command}")
+    with page.expect_download() as download:
+        page.click("[data-save=kmq]")
+    succeed(tmp_path, *command.split()[1:], "--quiet")
+    assert Path(tmp_path, "good-again.kmq").read_bytes() == Path(download.value.path()).read_bytes()
     page.set_input_files("input[type=file]", tmp_path / "bad.kmq")
     page.wait_for_selector("[role=alert]:has-text('32 of 48 rows could be saved')")
+    page.click("text=Compress these pixels again")
+    page.wait_for_selector("text=kmq decode --salvage has to come first")
     page.set_input_files("input[type=file]", SAMPLES / "icon.png")
     wait_for_numbers(page, "16 colours")
     assert "icon.png" in page.text_content(".viewer .name")
@@ -689,17 +808,18 @@ def test_page_tabs_are_independent(open_page: Callable[[], Any]) -> None:
     assert numbers == wait_for_numbers(other, "16 colours")
 
 
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("width", [320, 1440])
 def test_page_can_be_used_without_a_mouse(open_page: Callable[[], Any], width: int) -> None:
     """All that can be operated has a name, and nothing is wider than the window."""
     page = open_page()
     page.set_viewport_size({"width": width, "height": 800})
     assert width >= page.evaluate("document.documentElement.scrollWidth")
     unnamed = page.evaluate(
-        """() => [...document.querySelectorAll("main button, main input, main a, main summary")]
+        """() => [...document.querySelectorAll("main :is(button, input, a, summary, [tabindex='0'])")]
         .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)"""
     )
     assert [] == unnamed
+    assert "chelsea.png" in page.title()
     page.focus(".frame")
     page.keyboard.press("+")
     page.keyboard.press("+")
@@ -709,6 +829,253 @@ def test_page_can_be_used_without_a_mouse(open_page: Callable[[], Any], width: i
         "(style) => document.querySelector('canvas[aria-label=Result]').getAttribute('style') !== style",
         arg=before,
     )
+    # The divider is a slider of its own.
+    divider = page.get_by_role("slider", name="Part that shows the original")
+    divider.focus()
+    for key, value in (("ArrowRight", "52"), ("PageDown", "42"), ("Home", "0"), ("End", "100")):
+        page.keyboard.press(key)
+        assert value == divider.get_attribute("aria-valuenow")
+    page.get_by_role("button", name="original").press("Enter")
+    assert "50" == divider.get_attribute("aria-valuenow")
+
+
+def test_page_keeps_settings_and_says_the_command(open_page: Callable[..., Any], tmp_path: Path) -> None:
+    """Settings stay when the page is loaded again; the command that is shown makes the saved file."""
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    page.click("text=More settings")
+    # What means nothing is not there.
+    assert 0 == page.locator("input[name=seed], input[name=lossy], input[name=dither_strength]").count()
+    page.check("input[name=init][value=random]", force=True)
+    page.fill("input[name=seed]", "7")
+    page.check("input[name=coding][value=context]", force=True)
+    page.fill("input[name=lossy]", "20")
+    page.fill("#k-number", "12")
+    page.reload()
+    command = "kmq encode chelsea.png -k 12 --init random --seed 7 --coding context --lossy 20"
+    page.wait_for_function("(text) => document.querySelector('.command').textContent === text", arg=command)
+    page.wait_for_selector(".viewer[data-stage=full]:not(:has(.activity span))")
+    page.click("text=The same by kmq encode")
+    page.click("text=Copy")
+    page.wait_for_selector("text=Copied")
+    assert command == page.evaluate("navigator.clipboard.readText()")
+    save(page, "kmq", tmp_path / "saved.kmq")
+    shutil.copy(SAMPLES / "chelsea.png", tmp_path)
+    succeed(tmp_path, *shlex.split(command)[1:], "--quiet")
+    assert Path(tmp_path, "chelsea.kmq").read_bytes() == Path(tmp_path, "saved.kmq").read_bytes()
+    page.click("text=More settings")
+    page.click("text=Reset to defaults")
+    wait_for_numbers(page, "16 colours")
+    assert "kmq encode chelsea.png -k 16" == page.text_content(".command")
+
+
+# What hands do. Drops, pastes and fingers are events as the browser makes them.
+
+DROP = """([where, names, options]) => {
+  const data = new DataTransfer();
+  for (const [name, bytes] of names) data.items.add(new File([new Uint8Array(bytes)], name));
+  if (options.text) data.setData("text/plain", options.text);
+  if (options.folder) {
+    const item = data.items[0];
+    item.webkitGetAsEntry = () => ({ isDirectory: true, name: options.folder });
+    Object.defineProperty(data, "items", { value: [item] });
+  }
+  const target = document.querySelector(where);
+  const init = { bubbles: true, cancelable: true, dataTransfer: data, clipboardData: data };
+  if (options.paste) return target.dispatchEvent(new ClipboardEvent("paste", init));
+  for (const type of ["dragenter", "dragover", "drop"]) {
+    const event = new DragEvent(type, init);
+    target.dispatchEvent(event);
+    if (!event.defaultPrevented) return type;
+  }
+}"""
+
+
+def test_page_takes_files_that_are_dropped_or_pasted(open_page: Callable[[], Any]) -> None:
+    """A file may be dropped anywhere, and pasted; of what cannot be opened, a sentence says why."""
+    page = open_page()
+    picture = list(to_png(photo()))
+
+    def drop(where: str, *names: str, **options: Any) -> None:
+        page.evaluate(DROP, [where, [[name, picture] for name in names], options])
+
+    def wait_for_name(name: str) -> None:
+        page.wait_for_function(
+            "(name) => document.querySelector('.name').textContent.includes(name)", arg=name
+        )
+        wait_for_numbers(page, "16 colours")
+        assert 0 == page.locator("[role=alert]").count()
+
+    drop(".frame", "frame.png")
+    wait_for_name("frame.png")
+    drop("h1", "title.png")
+    wait_for_name("title.png")
+    drop("h1", "clipboard.png", paste=True)
+    wait_for_name("clipboard.png")
+    drop(".frame", "one.png", "other.png")
+    page.wait_for_selector("[role=alert]:has-text('2 files were dropped: here it is one at a time.')")
+    drop(".frame", "pictures", folder="pictures")
+    page.wait_for_selector("[role=alert]:has-text('pictures is a folder.')")
+    drop(".frame", text="words")
+    page.wait_for_selector("[role=alert]:has-text('What was dropped is no file.')")
+    page.click("[aria-label='Dismiss the message']")
+    assert "file" == page.evaluate("document.activeElement.type")
+    # Where a text can be typed, it can be dropped.
+    assert "dragenter" == page.evaluate(DROP, ["#k-number", [], {"text": "8"}])
+    assert "clipboard.png" in page.text_content(".name")
+
+
+def get_box(page: Any, selector: str) -> dict[str, float]:
+    """Return where an element is."""
+    box: dict[str, float] = page.locator(selector).bounding_box()
+    return box
+
+
+RESULT = "canvas[aria-label=Result]"
+
+
+def test_page_follows_the_mouse(open_page: Callable[[], Any]) -> None:
+    """The wheel zooms to the pointer; the picture is dragged, not beyond its end; so is the divider."""
+    page = open_page()
+    frame = get_box(page, ".frame")
+    fitted = get_box(page, RESULT)
+    x, y = frame["x"] + 100, frame["y"] + 120
+
+    def find() -> tuple[float, float]:
+        """Return what part of the picture is under the pointer."""
+        box = get_box(page, RESULT)
+        return (x - box["x"]) / box["width"], (y - box["y"]) / box["height"]
+
+    page.mouse.move(x, y)
+    for _ in range(4):
+        page.mouse.wheel(0, -100)
+    page.wait_for_function("() => document.querySelector('canvas').clientWidth > 2 * 450")
+    before = find()
+    page.mouse.wheel(0, -100)
+    page.wait_for_function("() => document.querySelector('canvas').clientWidth > 4 * 450")
+    assert np.allclose(before, find(), atol=0.003)
+    # Dragged, it goes along; and no farther than to its corner.
+    start = get_box(page, RESULT)
+    page.mouse.down()
+    page.mouse.move(x + 10, y + 20)
+    moved = get_box(page, RESULT)
+    assert [10, 20] == [moved["x"] - start["x"], moved["y"] - start["y"]]
+    page.mouse.move(x + 4000, y + 4000)
+    moved = get_box(page, RESULT)
+    assert [frame["x"], frame["y"]] == [moved["x"], moved["y"]]
+    page.mouse.up()
+    page.mouse.dblclick(x, y)
+    assert fitted == get_box(page, RESULT)
+    page.mouse.dblclick(x, y)
+    assert 2 * fitted["width"] <= get_box(page, RESULT)["width"]
+    # The divider goes by as much as the pointer, wherever it was taken; and no farther than the frame.
+    middle = frame["x"] + frame["width"] / 2
+    page.mouse.move(middle + 5, y)
+    page.mouse.down()
+    page.mouse.move(middle + 5 + frame["width"] / 4, y)
+    assert "75" == page.get_attribute(".divider", "aria-valuenow")
+    page.mouse.move(5000, y)
+    page.mouse.up()
+    assert "100" == page.get_attribute(".divider", "aria-valuenow")
+    # All of it is seen again in a smaller window.
+    page.keyboard.press("0")
+    page.set_viewport_size({"width": 700, "height": 500})
+    page.wait_for_function("() => document.querySelector('canvas').clientWidth < 450")
+
+
+def test_page_follows_fingers(open_page: Callable[..., Any]) -> None:
+    """Two fingers zoom and move, from where the whole picture is shown, on; what lies between them, stays."""
+    page = open_page(viewport={"width": 390, "height": 800}, has_touch=True, device_scale_factor=2)
+    frame = get_box(page, ".frame")
+    x, y = frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2
+    fitted = get_box(page, RESULT)
+    width = fitted["width"]
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": px, "y": py, "id": number} for number, (px, py) in enumerate(places)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def pinch(*spreads: int) -> None:
+        touch("touchStart", (x - spreads[0], y - spreads[0]))
+        touch("touchStart", (x - spreads[0], y - spreads[0]), (x + spreads[0], y + spreads[0]))
+        for spread in spreads[1:]:
+            touch("touchMove", (x - spread, y - spread), (x + spread, y + spread))
+
+    page.evaluate(
+        """() => { window.fingers = [];
+        window.addEventListener("pointerdown", (event) => window.fingers.push(event.pointerId)); }"""
+    )
+    pinch(30, 35, 40, 50, 60, 75, 90)
+    page.wait_for_function(
+        "(width) => document.querySelector('canvas').clientWidth > 2.9 * width", arg=fitted["width"]
+    )
+    large = get_box(page, RESULT)
+    assert abs(3 * width - large["width"]) < 3
+    assert abs(large["x"] + large["width"] / 2 - x) < 2
+    # One of them goes, which cannot be had from the protocol alone; the other one moves on.
+    page.evaluate(
+        """() => document.querySelector(".frame").dispatchEvent(
+        new PointerEvent("pointerup", { pointerId: window.fingers.at(-1), bubbles: true }))"""
+    )
+    touch("touchMove", (x - 70, y - 90), (x + 90, y + 90))
+    page.wait_for_function(
+        "(left) => document.querySelector('canvas').getBoundingClientRect().x > left + 15", arg=large["x"]
+    )
+    touch("touchEnd")
+    moved = get_box(page, RESULT)
+    # Browsers guess where a finger is by now.
+    assert 15 < moved["x"] - large["x"] < 35
+    assert moved["width"] == large["width"]
+    # And back; never beyond what the page can show.
+    pinch(90, 60, 30, 10)
+    touch("touchEnd")
+    page.wait_for_function(
+        "(width) => document.querySelector('canvas').clientWidth <= width", arg=fitted["width"]
+    )
+    page.click("text=Fit")
+    assert fitted == get_box(page, RESULT)
+    # A pixel of the picture is one of the screen, or so many: squares stay square.
+    page.click("text=1:1")
+    box = get_box(page, RESULT)
+    assert [451 / 2, 300 / 2] == [box["width"], box["height"]]
+    page.focus(".frame")
+    for _ in range(3):
+        page.keyboard.press("+")
+    style = page.evaluate("document.querySelector('canvas').style.cssText")
+    left, top, *size = (float(n) for n in re.findall(r": (-?[\d.]+)px", style))
+    assert [451 * 2, 300 * 2] == size
+    assert [0, 0] == [2 * left % 1, 2 * top % 1]
+
+
+def test_page_shows_work_that_takes_time(open_page: Callable[[], Any]) -> None:
+    """While a result is not there yet, the page says so."""
+    page = open_page()
+    page.evaluate(
+        """() => { window.seen = new Set();
+        new MutationObserver(() => window.seen.add(document.querySelector(".numbers").className))
+          .observe(document.querySelector(".numbers"), { attributes: true }); }"""
+    )
+    page.check("input[name=coding][value=context]", force=True)
+    page.wait_for_selector(".activity span", state="attached")
+    page.wait_for_function("() => [...window.seen].some((name) => name.includes('stale'))")
+    wait_for_numbers(page, "16 colours")
+    page.wait_for_selector(".activity span", state="detached")
+    page.wait_for_selector(".numbers:not(.stale)")
+
+
+def test_page_serves_those_who_impose_colors(open_page: Callable[[], Any]) -> None:
+    """With forced colours, swatches keep theirs, and what is chosen differs from what is not."""
+    page = open_page()
+    page.emulate_media(forced_colors="active")
+    colors = page.evaluate(
+        """() => [...document.querySelectorAll(".swatch")].map((e) => getComputedStyle(e).backgroundImage)"""
+    )
+    assert 16 == len({color for color in colors if "gradient" in color})
+    chosen, other = page.evaluate(
+        """() => [":checked", ":not(:checked)"].map((state) =>
+        getComputedStyle(document.querySelector(`.segments ${state} + span`)).backgroundColor)"""
+    )
+    assert chosen != other
 
 
 def ask(

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import secrets
+import shlex
 from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any, NamedTuple
@@ -21,10 +22,9 @@ from nicegui import Client, app, ui
 from nicegui.elements.mixins.text_element import TextElement
 from starlette.requests import ClientDisconnect
 
-from kmcodec.container.reader import KmqReader
 from kmcodec.errors import KmqError
 from kmcodec.metrics import HINT, has_scikit_image
-from kmcodec.report.measure import measure_size
+from kmcodec.palettes.colors import list_colors
 from kmcodec.report.plots import locate_colors, to_opaque
 from kmcodec.studio import session as model
 from kmcodec.studio.session import Numbers, Session, Settings
@@ -46,14 +46,31 @@ _MOST_CENTROIDS = 1024
 _ACCEPT = "image/*,.kmq,.npy,.jxl,.avif,.tif,.tiff"
 
 _NUMBERS = (
-    ("size", "File"),
     ("bits", "Bits per pixel"),
     ("ratio", "Ratio to raw pixels"),
-    ("source", "Ratio to original file"),
     ("psnr", "PSNR"),
     ("ssim", "SSIM"),
     ("delta", "Delta E, mean"),
     ("delta95", "Delta E, 95 %"),
+)
+
+
+# What is meant by settings and numbers, in the order in which they stand on the page.
+_TERMS = (
+    ("Colours, K", "the clusters of k-means, and so the colours of the palette"),
+    ("Distances in", "sRGB gives the least squared error, Oklab the least difference to the eye"),
+    ("Start", "the first centroids: clusters are split; or chosen by chance, which the seed decides"),
+    ("Dithering", "mixes neighbouring pixels, where a colour is between those of the palette"),
+    ("Coding", "packed takes ceil(log2 K) bits a pixel; context as few as it can, and more time"),
+    ("Effort", "how long to look for a lower error"),
+    ("Lossy", "with context coding, takes other colours where that saves bits; 5 is hardly visible, 100 is"),
+    ("Bits per pixel", "of the whole file; raw pixels take 24, with alpha 32"),
+    ("PSNR", "the squared error, in decibels: more is better, and above 40 little is seen"),
+    ("SSIM", "likeness of structures: 1 is the same"),
+    (
+        "Delta E",
+        "difference to the eye, CIEDE2000: below 1 is not seen; 95 % of the pixels are below the last",
+    ),
 )
 
 
@@ -182,6 +199,10 @@ class _Tab:
         self._is_started = False
         self._shown: dict[str, bool] = {}
         self._image: Any = None
+        self._source_bytes = 0
+        # Of the picture that was opened last.
+        self._name = ""
+        self._is_damaged = False
         self._build()
 
     def close(self) -> None:
@@ -216,6 +237,7 @@ class _Tab:
                 self._build_numbers()
                 self._contents = ui.element("section").classes("contents").props('aria-label="The file"')
                 self._contents.set_visibility(False)
+            self._numbers.set_visibility(False)
             self._palette = Palette()
             self._palette.on("colors", lambda event: self._change(event.args))
             self._studies = ui.element("div").classes("studies")
@@ -223,24 +245,40 @@ class _Tab:
                 self._build_space()
                 self._build_curve()
                 self._build_iterations()
+            self._studies.set_visibility(False)
+            with ui.element("details").classes("more help"):
+                _Text("summary", "What all this means")
+                with ui.element("dl").classes("rows"):
+                    for term, meaning in _TERMS:
+                        with ui.element("div"):
+                            _Text("dt", term)
+                            _Text("dd", meaning)
 
     def _build_numbers(self) -> None:
-        with ui.element("section").classes("numbers").props('aria-labelledby="numbers-title"'):
+        self._values = {}
+        with (
+            ui.element("section").classes("numbers").props('aria-labelledby="numbers-title"') as self._numbers
+        ):
             with ui.element("div").classes("bar"):
-                _Text("h2", "Result").props("id=numbers-title")
+                self._numbers_title = _Text("h2", "Result").props("id=numbers-title")
                 with ui.element("span").classes("group"):
                     self._saves = {
                         suffix: ui.element("a").classes("button").props(f'download data-save="{suffix}"')
                         for suffix in ("kmq", "png")
                     }
+                    self._saves["kmq"].classes("primary")
                     for suffix, link in self._saves.items():
                         with link:
                             ui.label(f"Save .{suffix}" if suffix == "kmq" else "Save PNG")
                         link.set_visibility(False)
-            with ui.element("dl"):
-                self._values, self._pairs = {}, {}
+            with ui.element("div").classes("saving") as self._saving:
+                for keys in ("size", "saving"), ("original", "source"):
+                    with ui.element("p"):
+                        for key in keys:
+                            self._values[key] = _Text("span", _NOTHING).props(f'data-number="{key}"')
+            with ui.element("dl") as self._list:
                 for key, label in _NUMBERS:
-                    with ui.element("div") as self._pairs[key]:
+                    with ui.element("div"):
                         _Text("dt", label)
                         self._values[key] = _Text("dd", _NOTHING).props(f'data-number="{key}"')
             # For those who hear the page: one sentence when all is known, rather than each number.
@@ -248,48 +286,55 @@ class _Tab:
             self._notes = _Text("p", "").classes("small")
             if not has_scikit_image():
                 self._notes.set_text(f"{HINT}.")
+            with ui.element("details").classes("more") as self._command_part:
+                _Text("summary", "The same by kmq encode")
+                with ui.element("div").classes("inner"):
+                    self._command = _Text("code", "").classes("command")
+                    self._command_note = _Text("p", "").classes("small")
+                    with ui.element("button").props("type=button").on("click", js_handler=_COPY):
+                        ui.label("Copy")
 
     def _build_details(self, name: str, title: str) -> ui.element:
-        """Return a part that is folded, and for which nothing is computed until it is opened."""
+        """Return a part that is folded, and for which nothing is computed, or loaded, until it is opened."""
         details = ui.element("details").classes("study").props(f'data-study="{name}"')
 
-        def toggle(is_open: bool) -> None:
+        def toggle(is_open: bool, has_webgl: bool) -> None:
             self._shown[name] = is_open
+            self._has_webgl = has_webgl
             if is_open:
                 self._study(name)
 
-        details.on("toggle", lambda event: toggle(bool(event.args)), js_handler="(e) => emit(e.target.open)")
+        details.on("toggle", lambda event: toggle(*map(bool, event.args)), js_handler=_TELL_TOGGLE)
         with details:
             _Text("summary", title)
         return details
 
     def _build_space(self) -> None:
+        self._sample: Any = None
+        self._space: ui.echart | None = None
         with self._build_details("space", "Colours in space"):
-            self._space = ui.echart(_SPACE, enable_3d=True).classes("chart").props('role="img"')
-            self._space.props["aria-label"] = "Colours of the original and, larger, of the palette, in space"
-            with ui.element("div").classes("bar"):
+            with ui.element("div") as self._space_parts:
+                self._space_place = ui.element("div").classes("chart").props("role=img tabindex=0")
+                self._space_place.props["aria-label"] = "Colours in space"
+                self._space_place.on("keydown", js_handler=_turn("TURNS[event.key]"))
                 with ui.element("span").classes("group").props('role="group" aria-label="Turn"'):
-                    for sign, label, dx, dy in (
-                        ("←", "left", -15, 0),
-                        ("→", "right", 15, 0),
-                        ("↑", "up", 0, 15),
-                        ("↓", "down", 0, -15),
-                    ):
-                        button = ui.element("button").props(f'type=button aria-label="Turn {label}"')
-                        button.on("click", lambda dx=dx, dy=dy: self._turn(dx, dy))
+                    for sign, direction in (("←", "Left"), ("→", "Right"), ("↑", "Up"), ("↓", "Down")):
+                        button = ui.element("button").props("type=button")
+                        button.props["aria-label"] = f"Turn {direction.lower()}"
+                        button.on("click", js_handler=_turn(f"TURNS.Arrow{direction}"))
                         with button:
                             ui.label(sign)
-                _Text(
-                    "p", "Small: colours of the original. Large: those of the palette, by their share."
-                ).classes("small")
-            self._view = [40, 20]
-            self._sample: Any = None
+            self._space_text = _Text(
+                "p", "Small: colours of the original. Large: those of the palette, by their share."
+            ).classes("small")
 
     def _build_curve(self) -> None:
+        self._traced: model.Traced | None = None
+        self._curve: ui.echart | None = None
         with self._build_details("curve", "How many colours"):
-            self._curve = ui.echart(_CURVE).classes("chart").props('role="img"')
+            self._curve_place = ui.element("div").classes("chart").props("role=img")
+            self._curve_place.props["aria-label"] = "How many colours"
             self._curve_text = _Text("p", "").classes("small")
-            self._traced: model.Traced | None = None
 
     def _build_iterations(self) -> None:
         with self._build_details("iterations", "Iterations of k-means"):
@@ -337,14 +382,18 @@ class _Tab:
         except (KeyError, TypeError, ValueError) as error:
             self._viewer.run_method("tell", f"{error}.")
             return
+        self._viewer.run_method("work")
+        self._numbers.classes(add="stale")
         self.session.set(self._settings)
-        self._mark_colors()
+        self._show_command()
+        self._draw_curve()
         for name in ("curve", "iterations"):
             if self._shown.get(name):
                 self._study(name)
 
     def _study(self, name: str) -> None:
         if name == "curve":
+            self._curve_text.set_text("…")
             self.session.trace_curve()
         elif name == "iterations":
             self.session.trace_iterations()
@@ -356,11 +405,6 @@ class _Tab:
             self.session.show_iteration(number)
         else:
             self.session.set(self._settings)
-
-    def _turn(self, dx: int, dy: int) -> None:
-        self._view = [(self._view[0] + dx) % 360, max(-90, min(90, self._view[1] + dy))]
-        control = {"beta": self._view[0], "alpha": self._view[1]}
-        self._space.run_chart_method("setOption", {"grid3D": {"viewControl": control}})
 
     # --- What the session tells.
 
@@ -379,11 +423,14 @@ class _Tab:
         self._viewer.run_method("tell", f"{event.message}.")
 
     def _show_opened(self, event: model.Opened) -> None:
-        title = f"{event.name}, {event.width} x {event.height}, {event.n_colors:,} colours"
-        self._viewer.run_method("load", event.name, event.width, event.height, event.channels, title)
+        facts = f"{event.width:,} x {event.height:,}, {event.n_colors:,} colours"
+        self._viewer.run_method("load", event.name, facts, event.width, event.height, event.channels)
         self._start_anew()
+        self._name, self._source_bytes = event.name, event.source_bytes
+        self._is_damaged &= event.name.endswith(".kmq")
         self._settings = self._settings._replace(locked=(), replaced=())
         self._palette.run_method("forget")
+        self._show_command()
         if event.notes:
             self._notes.set_text(" ".join(f"{note}." for note in event.notes))
         self._set_mode(is_file=False)
@@ -392,10 +439,11 @@ class _Tab:
                 self._study(name)
 
     def _show_inspected(self, event: model.Inspected) -> None:
-        self._viewer.run_method("load", event.name, 0, 0, 0, event.name)
+        self._viewer.run_method("load", event.name, "", 0, 0, 0)
         self._start_anew()
         if event.faults:
             self._viewer.run_method("tell", f"{event.name}: {' '.join(event.faults)}")
+        self._is_damaged = bool(event.faults)
         self._set_mode(is_file=True)
         self._contents.clear()
         with self._contents:
@@ -413,10 +461,10 @@ class _Tab:
     def _set_mode(self, *, is_file: bool) -> None:
         """Show what there is to say of a .kmq file, or what can be done with a picture."""
         self._contents.set_visibility(is_file)
-        self._controls.set_visibility(not is_file)
-        self._studies.set_visibility(not is_file)
-        for key, pair in self._pairs.items():
-            pair.set_visibility(not is_file or key in ("size", "bits", "ratio"))
+        self._numbers_title.set_text("File" if is_file else "Result")
+        self._numbers.set_visibility(True)
+        for part in (self._controls, self._studies, self._saving, self._list, self._command_part):
+            part.set_visibility(not is_file)
 
     def _start_anew(self) -> None:
         self._stages.clear()
@@ -445,12 +493,7 @@ class _Tab:
             if is_final:
                 link.props(f'href="{self._base}/save/{event.version}.{suffix}"')
             link.set_visibility(is_final)
-        if event.stage == "file":
-            size = measure_size(KmqReader(event.data).header)
-            self._values["size"].set_text(f"{size.file_bytes:,} bytes")
-            self._values["bits"].set_text(f"{size.bits_per_pixel:.3f}")
-            self._values["ratio"].set_text(f"{size.ratio:.2f} : 1")
-        elif event.stage == "iteration":
+        if event.stage == "iteration":
             for label in self._values.values():
                 label.set_text(_NOTHING)
         if is_final and self._shown.get("space"):
@@ -461,11 +504,12 @@ class _Tab:
         # Numbers of what is no longer shown would be taken for those of what is.
         if stage is None:
             return
-        numbers = _format(event.numbers, is_preview=stage == "preview")
+        self._numbers.classes(remove="stale")
+        numbers = _format(event.numbers, self._source_bytes, is_preview=stage == "preview")
         for key, value in numbers.items():
             self._values[key].set_text(value)
         if stage == "full" and event.numbers.ssim is not None and not event.numbers.is_rough:
-            known = ", ".join(numbers[key] for key in ("size", "ratio", "psnr"))
+            known = ", ".join(numbers[key] for key in ("size", "saving", "psnr"))
             self._status.set_text(f"{event.numbers.colors} colours: {known}")
 
     def _show_sampled(self, event: model.Sampled) -> None:
@@ -476,37 +520,48 @@ class _Tab:
 
     def _show_traced(self, event: model.Traced) -> None:
         self._traced = event
-        elbow = event.elbow
-        self._curve_text.set_text(f"The elbow of the error is at {elbow} colours; the line is today's K.")
-        self._curve.run_chart_method(
-            "setOption",
-            {"series": [{"data": [list(pair) for pair in zip(event.n_colors, event.psnr_db, strict=True)]}]},
-        )
-        self._mark_colors()
+        self._draw_curve()
 
     def _show_iterated(self, event: model.Iterated) -> None:
         self._n_iterations = len(event.errors)
         self._stepper.run_method("load", event.errors)
 
-    def _mark_colors(self) -> None:
-        """Draw a line at today's K."""
-        if self._traced is not None and self._shown.get("curve"):
-            lines = [
-                {
-                    "xAxis": self._settings.n_colors,
-                    "lineStyle": {"type": "solid"},
-                    "label": {"formatter": f"K = {self._settings.n_colors}"},
-                },
-                {
-                    "xAxis": self._traced.elbow,
-                    "lineStyle": {"type": "dashed"},
-                    "label": {"formatter": "elbow", "position": "insideStartBottom"},
-                },
-            ]
-            self._curve.run_chart_method("setOption", {"series": [{"markLine": {"data": lines}}]})
+    def _draw_curve(self) -> None:
+        """Draw the curve, and lines at today's K and at the elbow."""
+        if self._traced is None or not self._shown.get("curve"):
+            return
+        k, elbow = self._settings.n_colors, self._traced.elbow
+        points = list(zip(self._traced.n_colors, self._traced.psnr_db, strict=True))
+        beyond = ", beyond the curve" if k > _CURVE["xAxis"]["max"] else ""
+        text = f"The elbow of the error is at {elbow} colours; K is {k:,} now{beyond}."
+        self._curve_text.set_text(text)
+        values = ", ".join(f"{psnr_db:.1f} dB at {n_colors}" for n_colors, psnr_db in points)
+        self._curve_place.props["aria-label"] = f"PSNR by the number of colours: {values}. {text}"
+        now = {"xAxis": k, "lineStyle": {"type": "solid"}, "label": {"formatter": f"K = {k}"}}
+        label = {"formatter": "elbow", "position": "insideStartBottom"}
+        lines = [now, {"xAxis": elbow, "lineStyle": {"type": "dashed"}, "label": label}]
+        series = _CURVE["series"][0]
+        mark = {**series["markLine"], "data": lines[1:] if beyond else lines}
+        options = {
+            **_CURVE,
+            "series": [{**series, "data": [list(point) for point in points], "markLine": mark}],
+        }
+        if self._curve is None:
+            # As SVG, whose texts have the colours that the style gives them, whichever the theme.
+            with self._curve_place:
+                self._curve = ui.echart(options, renderer="svg")
+        else:
+            self._curve.options.update(options)
+            self._curve.update()
 
     def _draw_space(self) -> None:
-        series: list[dict[str, Any]] = [{"data": []}, {"data": []}]
+        if not self._has_webgl:
+            self._space_text.set_text(
+                "This browser has no WebGL to draw them with; kmq plot rgb draws them, too."
+            )
+            self._space_parts.set_visibility(False)
+            return
+        series = [{**each} for each in _SPACE["series"]]
         space = "rgb" if self._settings.space == "srgb" else "oklab"
         if self._sample is not None:
             series[0]["data"] = _list_points(self._sample, space, np.full(len(self._sample), 3.0))
@@ -515,8 +570,75 @@ class _Tab:
             sizes = 7 + 40 * np.sqrt(counts / counts.sum())
             series[1]["data"] = _list_points(to_opaque(self._image.palette), space, sizes)
         names = ("R", "G", "B") if space == "rgb" else ("a", "b", "L")
-        axes = {f"{axis}Axis3D": {"name": name} for axis, name in zip("xyz", names, strict=True)}
-        self._space.run_chart_method("setOption", {**axes, "series": series})
+        axes = {f"{axis}Axis3D": {**_AXIS, "name": name} for axis, name in zip("xyz", names, strict=True)}
+        self._space_place.props["aria-label"] = self._describe_space(space)
+        options = {**_SPACE, **axes, "series": series}
+        if self._space is None:
+            with self._space_place:
+                self._space = ui.echart(options, enable_3d=True)
+        else:
+            # It stays as it was turned.
+            self._space.options.pop("grid3D", None)
+            self._space.options.update({**axes, "series": series})
+            self._space.update()
+
+    def _describe_space(self, space: str) -> str:
+        """Return what there is to see of the colours, for those who do not see it."""
+        label = f"Colours of the original and of the palette in {'sRGB' if space == 'rgb' else 'Oklab'}."
+        if self._image is not None:
+            counts = np.bincount(self._image.indices.ravel(), minlength=len(self._image.palette))
+            first = [int(index) for index in np.argsort(-counts, kind="stable")[:3]]
+            shares = 100 * counts / counts.sum()
+            colors = list_colors(self._image.palette[first])
+            most = ", ".join(
+                f"{color} with {shares[i]:.1f} %" for i, color in zip(first, colors, strict=True)
+            )
+            label += f" Most pixels have {most}."
+        return f"{label} Arrow keys turn it."
+
+    def _show_command(self) -> None:
+        name = f"./{self._name}" if self._name.startswith("-") else self._name
+        command = ["kmq", "encode", name, *self._settings.to_arguments()]
+        note = "It makes the very bytes that are saved here."
+        if name.endswith(".kmq"):
+            command += ["-o", f"{name.removesuffix('.kmq')}-again.kmq"]
+        if self._is_damaged:
+            note = "The file is damaged: kmq decode --salvage has to come first."
+        elif self._settings.replaced:
+            note = "Colours that were changed come out as k-means found them: kmq encode changes none."
+        self._command.set_text(shlex.join(command))
+        self._command_note.set_text(note)
+
+
+def _turn(step: str) -> str:
+    """Return the script that turns the colours in space by a step, from where a mouse or a key left them."""
+    return f"""(event) => {{
+        const TURNS = {{ ArrowLeft: [-15, 0], ArrowRight: [15, 0], ArrowUp: [0, 15], ArrowDown: [0, -15] }};
+        const step = {step}, place = event.currentTarget.closest(".study").querySelector(".nicegui-echart");
+        const chart = place && getElement(+place.id.slice(1)).chart;
+        if (!step || !chart || event.ctrlKey || event.metaKey || event.altKey) return;
+        event.preventDefault();
+        const {{ alpha, beta }} = chart.getOption().grid3D[0].viewControl;
+        const viewControl = {{ alpha: Math.min(90, Math.max(-90, alpha + step[1])), beta: beta + step[0] }};
+        chart.setOption({{ grid3D: {{ viewControl }} }});
+    }}"""
+
+
+# Whether it is open, and whether the browser draws in space.
+_TELL_TOGGLE = """({ target }) =>
+    emit(target.open, !!document.createElement("canvas").getContext("webgl"))"""
+
+# What may not be copied is selected.
+_COPY = """async ({ currentTarget: button }) => {
+    const code = button.closest(".inner").querySelector("code");
+    try {
+        await navigator.clipboard.writeText(code.textContent);
+        button.textContent = "Copied";
+        setTimeout(() => (button.textContent = "Copy"), 2000);
+    } catch {
+        getSelection().selectAllChildren(code);
+    }
+}"""
 
 
 class _Text(TextElement):
@@ -526,8 +648,8 @@ class _Text(TextElement):
         super().__init__(tag=tag, text=text)
 
 
-def _format(numbers: Numbers, *, is_preview: bool) -> dict[str, str]:
-    """Return numbers as they are shown; a sign says which are rough."""
+def _format(numbers: Numbers, source_bytes: int, *, is_preview: bool) -> dict[str, str]:
+    """Return numbers as they are shown, beside those of the original; a sign says which are rough."""
     rough, size = ("≈ " if flag else "" for flag in (numbers.is_rough, numbers.is_size_rough))
 
     def show(value: float | None, pattern: str, sign: str = "") -> str:
@@ -537,6 +659,8 @@ def _format(numbers: Numbers, *, is_preview: bool) -> dict[str, str]:
     ratio, source = show(numbers.ratio, ".2f", size), show(numbers.source_ratio, ".2f", size)
     return {
         "size": "…" if numbers.file_bytes is None else f"{size}{numbers.file_bytes:,} bytes",
+        "saving": "…" if numbers.file_bytes is None else size + _compare(numbers.file_bytes, source_bytes),
+        "original": f"{source_bytes:,} bytes before",
         "bits": show(numbers.bits_per_pixel, ".3f", size),
         "ratio": ratio if numbers.ratio is None else f"{ratio} : 1",
         "source": source if numbers.source_ratio is None else f"{source} : 1",
@@ -545,6 +669,14 @@ def _format(numbers: Numbers, *, is_preview: bool) -> dict[str, str]:
         "delta": show(numbers.delta_e_mean, ".2f", rough),
         "delta95": show(numbers.delta_e_p95, ".2f", rough),
     }
+
+
+def _compare(file_bytes: int, source_bytes: int) -> str:
+    """Return how much smaller a file is than another."""
+    percent = 100 * (1 - file_bytes / source_bytes)
+    if percent <= -100:
+        return f"{file_bytes / source_bytes:.1f} times larger"
+    return f"{abs(percent):.1f} % {'smaller' if percent >= 0 else 'larger'}"
 
 
 def _list_points(colors: Any, space: str, sizes: Any) -> list[dict[str, Any]]:
@@ -561,19 +693,18 @@ def _list_points(colors: Any, space: str, sizes: Any) -> list[dict[str, Any]]:
 
 _GREY = "#808488"
 _AXIS = {
+    "type": "value",
     "axisLine": {"lineStyle": {"color": _GREY}},
     "splitLine": {"lineStyle": {"color": _GREY, "opacity": 0.25}},
     "axisLabel": {"show": False},
+    "nameGap": 12,
     # In lines of the usual height, the letters are cut.
-    "nameTextStyle": {"color": _GREY, "fontSize": 16, "lineHeight": 48},
+    "nameTextStyle": {"color": _GREY, "fontSize": 19, "fontWeight": "bold", "lineHeight": 57},
 }
 _SPACE: dict[str, Any] = {
     "animation": False,
-    "xAxis3D": {"type": "value", **_AXIS},
-    "yAxis3D": {"type": "value", **_AXIS},
-    "zAxis3D": {"type": "value", **_AXIS},
     "grid3D": {
-        "viewControl": {"beta": 40, "alpha": 20, "distance": 190},
+        "viewControl": {"beta": 40, "alpha": 20, "distance": 220},
         "axisPointer": {"show": False},
         "temporalSuperSampling": {"enable": False},
     },

@@ -7,9 +7,9 @@ const toHex = (bytes) => "#" + [...bytes].map((byte) => byte.toString(16).padSta
 export default {
   emits: ["colors"],
   template: `
-<section class="palette" aria-labelledby="palette-title">
+<section class="palette" aria-labelledby="palette-title" v-show="total" @keydown.esc="chosen && close()">
   <div class="bar"><h2 id="palette-title">Palette</h2><span class="small">{{ summary }}</span>
-    <button type="button" v-if="touched && isEditable" @click="reset">Unlock all</button></div>
+    <button type="button" v-if="touched && isEditable" @click="reset">Reset colours</button></div>
   <ul class="swatches" @keydown="press">
     <li v-for="(color, i) in colors" :key="i">
       <button type="button" class="swatch" :class="{ locked: color.isLocked, chosen: chosen?.index === i }"
@@ -17,11 +17,12 @@ export default {
         :aria-expanded="chosen?.index === i" :tabindex="i === current ? 0 : -1" @focus="current = i" @click="choose(color, i)"></button>
     </li>
   </ul>
-  <div class="editor" v-if="chosen" ref="editor" role="group" :aria-label="'Colour ' + chosen.hex" @keydown.esc="close">
+  <div class="editor" v-if="chosen" role="group" :aria-label="'Colour ' + chosen.hex">
     <span class="swatch large" :style="{ '--color': chosen.hex }" aria-hidden="true"></span>
     <span class="facts"><b class="hex">{{ chosen.hex }}</b><br>{{ chosen.share }} of the pixels</span>
     <label class="check" v-if="isEditable"><input type="checkbox" :checked="isLocked(chosen.hex)" @change="lock($event.target.checked)"> Locked</label>
     <label class="check" v-if="isEditable">Change to <input type="color" :value="chosen.hex.slice(0, 7)" @change="change($event.target.value)"></label>
+    <button type="button" v-if="pair" @click="restore">Back to {{ pair[0] }}</button>
     <button type="button" @click="close">Close</button>
   </div>
   <p class="small" v-else>{{ colors.length && isEditable ? "Click a colour to lock it, so that k-means keeps it, or to change it in the file." : "" }}</p>
@@ -33,6 +34,12 @@ export default {
       if (!this.total) return "";
       const rest = this.total > MOST_LISTED ? `, the ${MOST_LISTED} most used are shown` : "";
       return `${this.total} colour${this.total === 1 ? "" : "s"}${rest}`;
+    },
+    // Of a colour that was changed, what it was.
+    pair() {
+      if (!this.chosen) return undefined;
+      const pairs = this.replaced.filter(([, now]) => now === this.chosen.hex);
+      return pairs.find(([before]) => before === this.chosen.before) ?? pairs[0];
     },
     touched() { return this.locked.length + this.replaced.length > 0; },
   },
@@ -56,21 +63,26 @@ export default {
         return { hex, share, isLocked: this.isLocked(hex) };
       });
       this.current = Math.min(this.current, Math.max(0, this.colors.length - 1));
-      const index = this.chosen ? this.colors.findIndex(({ hex }) => hex === this.chosen.hex) : -1;
-      if (index >= 0) this.chosen = { ...this.colors[index], index };
-      else if (this.chosen && !this.isLocked(this.chosen.hex)) this.chosen = null;
+      if (!this.chosen) return;
+      // Several may have been changed to the same.
+      const isChosen = (color) => color?.hex === this.chosen.hex;
+      const index = isChosen(this.colors[this.chosen.index]) ? this.chosen.index : this.colors.findIndex(isChosen);
+      if (index >= 0) this.chosen = { ...this.colors[index], index, before: this.chosen.before };
+      else if (!this.isLocked(this.chosen.hex)) this.close();
     },
     describe: ({ hex, share, isLocked }) => `${hex}, ${share} of the pixels${isLocked ? ", locked" : ""}`,
     isLocked(hex) { return this.locked.includes(hex) || this.replaced.some(([, now]) => now === hex); },
     choose(color, index) { this.chosen = this.chosen?.index === index ? null : { ...color, index }; },
+    // What has the focus, and goes, leaves it to a colour.
     close() {
-      const { index } = this.chosen;
+      this.current = Math.min(this.chosen?.index ?? this.current, this.colors.length - 1);
+      const hasFocus = this.$el.contains(document.activeElement);
       this.chosen = null;
-      this.$el.querySelectorAll(".swatches button")[index]?.focus();
+      if (hasFocus) this.$nextTick(() => this.$el.querySelectorAll(".swatches button")[this.current]?.focus());
     },
     lock(isWanted) {
       const { hex } = this.chosen;
-      this.locked = this.locked.filter((color) => color !== hex);
+      this.locked = this.locked.filter((color) => color !== hex && color !== this.pair?.[0]);
       this.replaced = this.replaced.filter(([, now]) => now !== hex);
       if (isWanted) this.locked.push(hex);
       this.tell();
@@ -79,11 +91,16 @@ export default {
       const before = this.chosen.hex;
       const after = hex + before.slice(7);
       if (after === before) return;
-      const pair = this.replaced.find(([, now]) => now === before);
+      const { pair } = this;
       // What is changed twice is still the colour that k-means found.
       this.replaced = this.replaced.filter((other) => other !== pair).concat([[pair ? pair[0] : before, after]]);
-      this.locked = this.locked.filter((color) => color !== before);
-      this.chosen = { ...this.chosen, hex: after };
+      this.chosen = { ...this.chosen, hex: after, before: pair?.[0] ?? before };
+      this.tell();
+    },
+    restore() {
+      const { pair } = this;
+      this.replaced = this.replaced.filter((other) => other !== pair);
+      this.chosen = { ...this.chosen, hex: pair[0] };
       this.tell();
     },
     // Another picture has other colours.
@@ -95,6 +112,7 @@ export default {
     reset() {
       this.locked = [];
       this.replaced = [];
+      this.close();
       this.tell();
     },
     // Of all the swatches, one is reached by Tab; arrows lead to the others.

@@ -22,19 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmcodec import metrics
-from kmcodec.checks import check_choice, check_integer
+from kmcodec.checks import check_choice, check_fraction, check_integer
 from kmcodec.container.layout import CODINGS, SIGNATURE
 from kmcodec.container.reader import KmqReader
 from kmcodec.container.salvage import FILL, salvage
 from kmcodec.container.writer import write_image
 from kmcodec.errors import KmqError
 from kmcodec.image import MAX_COLORS, IndexedImage, Section
+from kmcodec.lossy import check_lossy, encode_lossy
 from kmcodec.palettes.colors import join_colors, list_colors, parse_color
 from kmcodec.pictures import Picture, encode_picture, parse_picture
 from kmcodec.quantize.choose import find_elbow, trace_curve
 from kmcodec.quantize.colorspace import SPACES
 from kmcodec.quantize.dither import DITHERS
-from kmcodec.quantize.options import INITS, Iteration, Request, check_options
+from kmcodec.quantize.options import EFFORTS, INITS, Iteration, Request, check_options
 from kmcodec.quantize.quantizer import CountedPicture, quantize
 from kmcodec.report.animate import to_palette
 from kmcodec.report.contents import list_contents
@@ -75,6 +76,8 @@ class Settings(NamedTuple):
         Colours to keep in the palette, as #rrggbb or #rrggbbaa.
     replaced : tuple of (str, str)
         Colours to keep while clusters are sought, and what stands in their place in the file.
+    effort, seed, dither_strength, lossy
+        As for kmcodec.encode. Those that mean nothing with the others are ignored, and lossy is 0 for none.
     """
 
     n_colors: int = 16
@@ -84,6 +87,10 @@ class Settings(NamedTuple):
     coding: str = "packed"
     locked: tuple[str, ...] = ()
     replaced: tuple[tuple[str, str], ...] = ()
+    effort: str = "default"
+    seed: int = 0
+    dither_strength: float = 1.0
+    lossy: float = 0.0
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Settings:
@@ -102,18 +109,53 @@ class Settings(NamedTuple):
             check_choice("coding", values["coding"], CODINGS),
             tuple(_check_color(color) for color in values["locked"]),
             tuple((_check_color(old), _check_color(new)) for old, new in values["replaced"]),
+            check_choice("effort", values["effort"], EFFORTS),
+            check_integer("seed", values["seed"], 0, 2**64 - 1),
+            check_fraction("dithering strength", values["dither_strength"]),
+            check_lossy(values["lossy"], "context", None) or 0.0,
         )
+
+    @property
+    def kept(self) -> list[str]:
+        """The colours that k-means keeps."""
+        return list(dict.fromkeys([*self.locked, *(old for old, _ in self.replaced)]))
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether other colours may be taken where they cost less."""
+        return self.lossy > 0 and self.coding == "context" and self.dither == "none"
+
+    def to_options(self) -> dict[str, Any]:
+        """Return the options of kmcodec.quantize, and n_colors."""
+        kept = self.kept
+        options = {"n_colors": max(self.n_colors, len(kept)), "space": self.space, "init": self.init}
+        options |= {"effort": self.effort, "dither": self.dither}
+        if self.init != "split":
+            options["seed"] = self.seed
+        if self.dither != "none":
+            options["dither_strength"] = self.dither_strength
+        if kept:
+            options["keep"] = join_colors([parse_color(color) for color in kept])
+        return options
 
     def to_request(self, **options: Any) -> Request:
         """Return the request to the quantizer."""
-        kept = dict.fromkeys([*self.locked, *(old for old, _ in self.replaced)])
-        keep = join_colors([parse_color(color) for color in kept]) if kept else None
-        return check_options(
-            max(self.n_colors, len(kept)),
-            space=self.space,
-            init=self.init,
-            **{"dither": self.dither, "keep": keep, **options},
-        )
+        return check_options(**{**self.to_options(), **options})
+
+    def to_arguments(self) -> list[str]:
+        """Return what kmq encode is told to make the same file; what is replaced, it only keeps."""
+        options, defaults = self.to_options(), {**Settings().to_options(), "seed": 0, "dither_strength": 1.0}
+        arguments = ["-k", str(options["n_colors"])]
+        for name in ("space", "init", "seed", "effort", "dither", "dither_strength"):
+            if options.get(name, defaults[name]) != defaults[name]:
+                arguments += [f"--{name.replace('_', '-')}", str(options[name])]
+        for color in self.kept:
+            arguments += ["--keep", color]
+        if self.coding != "packed":
+            arguments += ["--coding", self.coding]
+        if self.is_lossy:
+            arguments += ["--lossy", str(self.lossy).removesuffix(".0")]
+        return arguments
 
 
 def _check_color(color: Any) -> str:
@@ -191,6 +233,8 @@ class Opened(NamedTuple):
         Distinct ones.
     notes : tuple of str
         What could not be taken along.
+    source_bytes : int
+        Of the file.
     """
 
     name: str
@@ -199,6 +243,7 @@ class Opened(NamedTuple):
     channels: int
     n_colors: int
     notes: tuple[str, ...]
+    source_bytes: int
 
 
 class Inspected(NamedTuple):
@@ -451,7 +496,7 @@ class Session:
         subject = _Subject(source_bytes, picture.metadata.to_sections(), tuple(levels))
         n_colors = len(counted.histogram.colors)
         with self._lock:
-            self._announce(job, Opened(name, width, height, channels, n_colors, picture.notes))
+            self._announce(job, Opened(name, width, height, channels, n_colors, picture.notes, source_bytes))
             self._replace(name, subject)
             self._lanes["sample"].submit(lambda job: self._sample(job, subject))
             # Colours of another picture mean nothing here.
@@ -506,8 +551,25 @@ class Session:
         if not is_coded_later:
             return
         job.wait(_CALM)
-        data = write_image(image, coding=settings.coding, threads=self._threads, on_progress=job.check)
+        if settings.is_lossy:
+            data = self._encode_lossy(job, subject, settings)
+            image = _replace_colors(KmqReader(data).image(threads=self._threads), settings)
+        if settings.replaced or not settings.is_lossy:
+            data = write_image(image, coding=settings.coding, threads=self._threads, on_progress=job.check)
         self._measure_later(subject.pixels, subject, self._publish(job, "full", data, image, settings))
+
+    def _encode_lossy(self, job: Job, subject: _Subject, settings: Settings) -> bytes:
+        options = {**settings.to_options(), "threads": self._threads}
+        return encode_lossy(
+            subject.pixels,
+            options.pop("n_colors"),
+            options,
+            settings.lossy,
+            None,
+            strip_rows=None,
+            sections=subject.sections,
+            on_progress=job.check,
+        )
 
     def _choose_preview(self, subject: _Subject, settings: Settings) -> int | None:
         """Return the level of the preview that comes first; None if the picture itself comes soon enough."""
@@ -556,7 +618,8 @@ class Session:
                 subject.bias = size.file_bytes / subject.estimated[1]
         job.check()
         self._announce(job, Measured(result.version, numbers))
-        if result.stage == "coding":
+        # What other colours will save is not known before.
+        if result.stage == "coding" and not result.settings.is_lossy:
             file_bytes = _estimate_bytes(result)
             subject.estimated = result.image, file_bytes
             numbers = _add_size(numbers, round(file_bytes * subject.bias), original, subject.source_bytes)

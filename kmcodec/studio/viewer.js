@@ -6,48 +6,57 @@ const PAN_STEP = 48;
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), Math.max(low, high));
 
+const isEditable = (target) => !!target?.closest?.("input, textarea");
+
+// Where fingers are in the middle, and how far from there.
+const span = (places) => {
+  const [x, y] = [0, 1].map((axis) => places.reduce((sum, place) => sum + place[axis], 0) / places.length);
+  return { x, y, width: places.reduce((sum, place) => sum + Math.hypot(place[0] - x, place[1] - y), 0) };
+};
+
 export default {
   props: { base: String, accept: String, mostBytes: Number },
   template: `
-<section class="viewer" aria-label="Picture" :data-stage="stage" :data-version="shownVersion"
-  @dragenter.prevent="isOver = true" @dragover.prevent="isOver = true" @dragleave="isOver = $el.contains($event.relatedTarget)"
-  @drop.prevent="drop">
+<section class="viewer" aria-label="Picture" :data-stage="stage" :data-version="shownVersion">
   <div class="bar">
     <label class="button primary choose">Open picture
       <input type="file" class="unseen" :accept="accept" @change="choose" ref="input">
     </label>
-    <span class="name" :title="name">{{ name || "or drop one here" }}</span>
+    <p class="name" :title="name"><span>{{ name }}</span><span class="small">{{ facts }}</span></p>
     <span class="group" role="group" aria-label="Zoom" v-show="width">
       <output class="zoom" aria-live="off">{{ zoomText }}</output>
       <button type="button" @click="step(-1)" aria-label="Zoom out" title="Zoom out (−)">−</button>
       <button type="button" @click="step(1)" aria-label="Zoom in" title="Zoom in (+)">+</button>
       <button type="button" @click="fit" title="Whole picture (0)">Fit</button>
-      <button type="button" @click="zoomTo(1)" aria-label="One to one" title="A pixel for each of the screen (1)">1:1</button>
+      <button type="button" @click="zoomTo(1)" title="A pixel for each of the screen (1)">1:1</button>
     </span>
   </div>
   <div class="message" role="alert" v-if="message"><span>{{ message }}</span>
-    <button type="button" @click="message = ''" aria-label="Dismiss the message">×</button></div>
-  <div class="frame" ref="frame" :style="{ '--aspect': width / height || 1 }" :class="{ enlarged: zoom >= 1, movable, moving: !!drag, over: isOver, empty: !width }"
-    tabindex="0" role="group" aria-label="Original and result" aria-describedby="viewer-help"
-    @keydown="press" @wheel="wheel" @pointerdown="grab" @pointermove="move" @pointerup="release" @pointercancel="release">
+    <button type="button" @click="dismiss" aria-label="Dismiss the message">×</button></div>
+  <div class="frame" ref="frame" :style="{ '--aspect': width / height || 1 }" :class="{ enlarged: zoom >= 1, movable, moving: isMoving, over: isOver, empty: !width }"
+    :tabindex="width ? 0 : -1" role="group" aria-label="Original and result" aria-describedby="viewer-help"
+    @keydown="press" @wheel="wheel" @click="width || $refs.input.click()" @dblclick="magnify"
+    @pointerdown="grab" @pointermove="move" @pointerup="release" @pointercancel="release">
     <div class="pane" :style="originalClip" v-show="hasOriginal"><canvas ref="original" role="img" aria-label="Original" :style="place"></canvas></div>
     <div class="pane" :style="resultClip"><canvas ref="result" role="img" aria-label="Result" :style="place"></canvas></div>
     <template v-if="width && hasOriginal">
-      <span class="tag left" aria-hidden="true">original</span>
-      <span class="tag right" aria-hidden="true">{{ caption }}</span>
-      <div class="divider" :style="{ left: split / 10 + '%' }" aria-hidden="true" @pointerdown.stop="grabDivider"></div>
+      <div class="divider" :style="{ left: split / 10 + '%' }" role="slider" tabindex="0" aria-label="Part that shows the original"
+        aria-valuemin="0" aria-valuemax="100" :aria-valuenow="Math.round(split / 10)" :aria-valuetext="Math.round(split / 10) + ' %'"
+        @keydown="pressDivider" @pointerdown="grabDivider"></div>
+      <button type="button" class="tag left" :aria-pressed="split === 1000" @click="showAll(1000)" title="All of the original, or half">original</button>
+      <button type="button" class="tag right" :aria-pressed="split === 0" @click="showAll(0)" title="All of the result, or half">{{ caption }}</button>
     </template>
-    <span class="tag right" v-else-if="width" aria-hidden="true">{{ caption }}</span>
-    <p class="invitation" v-if="!width">{{ isBusy ? "Reading …" : "Drop a picture or a .kmq file here" }}</p>
+    <span class="tag right" v-else-if="width">{{ caption }}</span>
+    <p class="invitation" v-if="!width && !isBusy"><span>Drop a picture or a .kmq file here</span><span class="small">or click, or paste one from the clipboard</span></p>
+    <p class="activity" role="status"><span v-if="isBusy">Reading {{ reading }} …</span><span v-else-if="isWorking" aria-hidden="true">Working …</span></p>
   </div>
-  <input v-show="width && hasOriginal" type="range" class="split" min="0" max="1000" v-model.number="split" aria-label="Part that shows the original">
-  <p class="small" id="viewer-help" v-show="width">Zoom with the wheel, + and −; drag or use the arrow keys to move the picture.</p>
+  <p class="small" id="viewer-help" v-show="width">Zoom with the wheel, two fingers, + and −; move the picture by dragging it, or with the arrow keys.</p>
 </section>`,
 
   data: () => ({
-    name: "", width: 0, height: 0, hasOriginal: false, caption: "", message: "", isBusy: false, isOver: false,
-    zoom: 1, x: 0, y: 0, isFitted: true, frameWidth: 0, frameHeight: 0, ratio: 1, split: 500, drag: null,
-    stage: "", shownVersion: 0,
+    name: "", facts: "", width: 0, height: 0, hasOriginal: false, caption: "", message: "", reading: "",
+    isBusy: false, isWorking: false, isOver: false, isMoving: false,
+    zoom: 1, x: 0, y: 0, isFitted: true, frameWidth: 0, frameHeight: 0, ratio: 1, split: 500, stage: "", shownVersion: 0,
   }),
 
   computed: {
@@ -71,13 +80,25 @@ export default {
     this.newest = 0;
     // What the server has said of the results that are on their way.
     this.asked = new Map();
+    // Where the fingers are that hold the picture, by their numbers; and the one that holds the divider.
+    this.fingers = new Map();
+    this.divider = null;
     this.observer = new ResizeObserver(() => this.measure());
     this.observer.observe(this.$refs.frame);
-    this.onDropAnywhere = (event) => { event.preventDefault(); if (event.type === "drop" && !event.defaultHandled) this.drop(event); };
-    window.addEventListener("dragover", this.onDropAnywhere);
-    window.addEventListener("drop", this.onDropAnywhere);
-    this.onPaste = (event) => { const file = event.clipboardData?.files[0]; if (file) this.send(file); };
-    window.addEventListener("paste", this.onPaste);
+    this.left = new AbortController();
+    const { signal } = this.left;
+    // Files may be dropped anywhere, texts only where they can be typed.
+    for (const type of ["dragenter", "dragover"])
+      window.addEventListener(type, (event) => {
+        this.isOver = event.dataTransfer.types.includes("Files");
+        if (this.isOver || !isEditable(event.target)) event.preventDefault();
+      }, { signal });
+    window.addEventListener("dragleave", (event) => { this.isOver &&= !!event.relatedTarget; }, { signal });
+    window.addEventListener("drop", (event) => this.drop(event), { signal });
+    window.addEventListener("paste", (event) => { const file = event.clipboardData?.files[0]; if (file) this.send(file); }, { signal });
+    // Two fingers zoom, also where one would scroll the page.
+    this.$refs.frame.addEventListener("touchmove", (event) => { if (event.touches.length > 1) event.preventDefault(); }, { signal, passive: false });
+    this.watchRatio();
     this.quick = this.hire();
     this.measure();
   },
@@ -86,18 +107,16 @@ export default {
     this.observer.disconnect();
     this.quick.terminate();
     this.slow?.terminate();
-    for (const type of ["dragover", "drop"]) window.removeEventListener(type, this.onDropAnywhere);
-    window.removeEventListener("paste", this.onPaste);
+    this.left.abort();
   },
 
   methods: {
     // --- What the server calls.
 
     // Show an original, whose pixels are fetched as they are; with no width, wait for a .kmq file instead.
-    async load(name, width, height, channels, title) {
-      this.name = title;
-      this.message = "";
-      this.isBusy = false;
+    async load(name, facts, width, height, channels) {
+      Object.assign(this, { name, facts, message: "", isBusy: false, isWorking: true });
+      document.title = `${name} – kmq studio`;
       this.hasOriginal = width > 0;
       this.stage = "";
       const load = (this.loading = {});
@@ -118,6 +137,7 @@ export default {
     // Fetch, decode and draw a result.
     show(version, stage, caption, isSlow) {
       this.newest = version;
+      this.isWorking = true;
       this.asked.set(version, { stage, caption });
       this.slow?.terminate();
       this.slow = null;
@@ -134,10 +154,9 @@ export default {
       }
     },
 
-    tell(message) {
-      this.message = message;
-      this.isBusy = false;
-    },
+    work() { this.isWorking = true; },
+
+    tell(message) { Object.assign(this, { message, isBusy: false, isWorking: false }); },
 
     // --- Files.
 
@@ -148,10 +167,20 @@ export default {
     },
 
     drop(event) {
-      event.defaultHandled = true;
       this.isOver = false;
-      const [file] = event.dataTransfer.files;
-      if (file) this.send(file);
+      const { files, items, types } = event.dataTransfer;
+      if (!types.includes("Files") && isEditable(event.target)) return;
+      event.preventDefault();
+      const folder = [...items].map((item) => item.webkitGetAsEntry?.()).find((entry) => entry?.isDirectory);
+      if (folder) this.message = `${folder.name} is a folder. Drop one of the pictures in it.`;
+      else if (files.length > 1) this.message = `${files.length} files were dropped: here it is one at a time. For many at once there is kmq encode.`;
+      else if (files.length) this.send(files[0]);
+      else this.message = "What was dropped is no file. A picture of a web page can be copied there and pasted here.";
+    },
+
+    dismiss() {
+      this.message = "";
+      this.$refs.input.focus();
     },
 
     async send(file) {
@@ -160,15 +189,22 @@ export default {
         this.message = `${file.name}: ${(file.size / 2 ** 20).toFixed(1)} MiB, more than the ${this.mostBytes / 2 ** 20} MiB that can be opened here.`;
         return;
       }
-      this.isBusy = true;
-      try {
-        const response = await fetch(`${this.base}/file?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
-        const answer = await response.text();
-        if (!response.ok) this.message = `${file.name}: ${answer}`;
-      } catch {
-        this.message = "kmq studio does not answer. Is it still running?";
-      }
+      const sending = (this.sending = {});
+      Object.assign(this, { isBusy: true, reading: file.name });
+      let message;
+      const body = await file.arrayBuffer().catch(() => { message = `${file.name}: it cannot be read.`; });
+      if (body)
+        try {
+          const response = await fetch(`${this.base}/file?name=${encodeURIComponent(file.name)}`, { method: "POST", body });
+          const answer = await response.text();
+          if (!response.ok) message = `${file.name}: ${answer}`;
+        } catch {
+          message = "kmq studio does not answer. Is it still running?";
+        }
+      // Of files that are sent one after the other, the last counts.
+      if (sending !== this.sending) return;
       this.isBusy = false;
+      if (message) this.message = message;
     },
 
     // --- Drawing.
@@ -196,6 +232,7 @@ export default {
       const { stage, caption } = this.asked.get(version);
       for (const older of [...this.asked.keys()].filter((asked) => asked <= version)) this.asked.delete(older);
       Object.assign(this, { shownVersion: version, stage, caption });
+      if (version === this.newest) this.isWorking = stage === "preview" || stage === "coding";
       if (!this.hasOriginal) this.resize(width, height);
       this.draw(this.$refs.result, rgba, width, height);
       window.dispatchEvent(new CustomEvent("kmq-shown", { detail: { version, stage, hasAlpha, palette, counts } }));
@@ -216,11 +253,20 @@ export default {
     },
 
     measure() {
-      const { clientWidth, clientHeight } = this.$refs.frame;
+      const { clientWidth, clientHeight, offsetTop, offsetHeight } = this.$refs.frame;
+      // What stays in sight of the picture, on a phone, is the frame; and what has the focus is not below it.
+      document.documentElement.style.setProperty("--above", `${offsetTop}px`);
+      document.documentElement.style.setProperty("--frame", `${offsetHeight}px`);
       this.ratio = window.devicePixelRatio || 1;
       this.frameWidth = clientWidth;
       this.frameHeight = clientHeight;
       if (this.isFitted) this.fit();
+    },
+
+    // A window that is moved to another screen may keep its size.
+    watchRatio() {
+      const screen = window.matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
+      screen.addEventListener("change", () => { this.measure(); this.watchRatio(); }, { once: true, signal: this.left.signal });
     },
 
     fit() {
@@ -275,45 +321,76 @@ export default {
       this.turned = (this.turned ?? 0) + event.deltaY;
       if (Math.abs(this.turned) < 30) return;
       const { left, top } = this.$refs.frame.getBoundingClientRect();
-      this.step(-Math.sign(this.turned), [event.clientX - left - this.frameWidth / 2, event.clientY - top - this.frameHeight / 2]);
+      this.step(-Math.sign(this.turned), this.find(event.clientX, event.clientY));
       this.turned = 0;
     },
 
+    // Return a place of the window as one of the frame, from its centre.
+    find(clientX, clientY) {
+      const { left, top } = this.$refs.frame.getBoundingClientRect();
+      return [clientX - left - this.frameWidth / 2, clientY - top - this.frameHeight / 2];
+    },
+
+    // A double click goes in to where it is, and back.
+    magnify(event) {
+      if (!this.width || event.target.closest("button, .divider")) return;
+      if (this.isFitted) this.zoomTo(ZOOMS.find((zoom) => zoom >= 2 * this.zoom) ?? ZOOMS.at(-1), this.find(event.clientX, event.clientY));
+      else this.fit();
+    },
+
+    showAll(split) { this.split = this.split === split ? 500 : split; },
+
+    pressDivider(event) {
+      const steps = { ArrowLeft: -20, ArrowDown: -20, ArrowRight: 20, ArrowUp: 20, PageDown: -100, PageUp: 100, Home: -1000, End: 1000 };
+      if (!steps[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.split = clamp(this.split + steps[event.key], 0, 1000);
+    },
+
+    // --- Fingers, pens and mice: one moves the picture or the divider, more move and zoom the picture.
+
     grab(event) {
-      if (event.button || !this.width) return;
-      this.pointers ??= new Map();
-      this.pointers.set(event.pointerId, event);
-      if (this.pointers.size === 1 && this.movable) {
-        this.drag = { clientX: event.clientX, clientY: event.clientY, x: this.x, y: this.y };
-        this.$refs.frame.setPointerCapture(event.pointerId);
+      if (event.button || !this.width || event.target.closest("button")) return;
+      if (this.divider) {
+        this.fingers.set(this.divider.id, this.divider.place);
+        this.divider = null;
       }
+      this.hold(event);
+      this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
+      this.isMoving = this.movable;
     },
 
     grabDivider(event) {
-      this.drag = { isDivider: true };
-      this.$refs.frame.setPointerCapture(event.pointerId);
+      if (event.button || this.fingers.size) return;
+      event.stopPropagation();
+      this.hold(event);
+      const { left, width } = this.$refs.frame.getBoundingClientRect();
+      this.divider = { id: event.pointerId, place: [event.clientX, event.clientY], off: event.clientX - left - (this.split / 1000) * width };
     },
 
+    hold(event) { this.$refs.frame.setPointerCapture(event.pointerId); },
+
     move(event) {
-      if (this.drag?.isDivider) {
+      const place = [event.clientX, event.clientY];
+      if (this.divider?.id === event.pointerId) {
         const { left, width } = this.$refs.frame.getBoundingClientRect();
-        this.split = Math.round(1000 * clamp((event.clientX - left) / width, 0, 1));
-        return;
+        this.divider.place = place;
+        this.split = Math.round(1000 * clamp((event.clientX - this.divider.off - left) / width, 0, 1));
       }
-      if (!this.pointers?.has(event.pointerId)) return;
-      const spread = () => { const [a, b] = [...this.pointers.values()]; return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY); };
-      if (this.pointers.size === 2) {
-        const before = spread();
-        this.pointers.set(event.pointerId, event);
-        this.zoomTo(clamp(this.zoom * spread() / before, ZOOMS[0], ZOOMS.at(-1)));
-      } else if (this.drag) {
-        this.panTo(this.drag.x - (event.clientX - this.drag.clientX) / this.scale, this.drag.y - (event.clientY - this.drag.clientY) / this.scale);
-      }
+      if (!this.fingers.has(event.pointerId)) return;
+      const before = span([...this.fingers.values()]);
+      this.fingers.set(event.pointerId, place);
+      const after = span([...this.fingers.values()]);
+      this.panTo(this.x - (after.x - before.x) / this.scale, this.y - (after.y - before.y) / this.scale);
+      if (this.fingers.size > 1 && before.width)
+        this.zoomTo(clamp((this.zoom * after.width) / before.width, ZOOMS[0], ZOOMS.at(-1)), this.find(after.x, after.y));
     },
 
     release(event) {
-      this.pointers?.delete(event.pointerId);
-      this.drag = null;
+      this.fingers.delete(event.pointerId);
+      if (this.divider?.id === event.pointerId) this.divider = null;
+      this.isMoving = this.fingers.size > 0 && this.movable;
     },
   },
 };
