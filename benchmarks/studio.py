@@ -68,8 +68,6 @@ def main() -> None:
         try:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=options.chromium, args=["--no-sandbox"])
-                page = browser.new_page()
-                page.goto(address[0])
                 heads = ("drawn", "in full", "PSNR", "SSIM (rough)")
                 print(" " * 22 + "".join(f"{head:>14}" for head in heads) + "   median (worst), ms")
                 for settings in (
@@ -79,7 +77,11 @@ def main() -> None:
                     {"dither": "ordered"},
                     {"coding": "context"},
                 ):
+                    # Of its own, since settings last over a reload.
+                    page = browser.new_page()
+                    page.goto(address[0])
                     measure(page, settings, options.moves)
+                    page.close()
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(10)
@@ -87,7 +89,6 @@ def main() -> None:
 
 def measure(page: Page, settings: dict[str, str], moves: int) -> None:
     """Print a row."""
-    page.reload()
     page.wait_for_selector("[data-stage=full]")
     page.evaluate(WATCH)
     for name, value in settings.items():

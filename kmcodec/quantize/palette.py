@@ -202,6 +202,9 @@ def _find_centroids(
     elif n_colors > _MOST_SEARCHED:
         # The groups themselves are as good a start as can be had in reasonable time.
         first = np.concatenate([first, groups.centers[: n_colors - n_fixed]])
+        near = n_fixed + np.arange(len(groups.centers), dtype=np.int32)
+        near[near >= len(first)] = 0
+        return first, np.repeat(near, np.diff(groups.starts))
     elif n_fixed == 0:
         first = groups.centers[:1]
     labels = np.zeros(len(groups.points), np.int32)
