@@ -781,7 +781,7 @@ def test_page_opens_files(open_page: Callable[[], Any], tmp_path: Path) -> None:
     page.set_input_files("input[type=file]", tmp_path / "good.kmq")
     page.wait_for_selector("[data-stage=file]")
     page.wait_for_selector(".contents :text('64 x 48 pixels')")
-    assert 0 == page.locator("[role=alert]").count()
+    assert 0 == page.get_by_role("alert").count()
     page.click("text=Compress these pixels again")
     wait_for_numbers(page, "5 colours")
     page.click("text=The same by kmq encode")
@@ -903,7 +903,7 @@ def test_page_takes_files_that_are_dropped_or_pasted(open_page: Callable[[], Any
             "(name) => document.querySelector('.name').textContent.includes(name)", arg=name
         )
         wait_for_numbers(page, "16 colours")
-        assert 0 == page.locator("[role=alert]").count()
+        assert 0 == page.get_by_role("alert").count()
 
     drop(".frame", "frame.png")
     wait_for_name("frame.png")
@@ -1205,6 +1205,17 @@ def test_tabs_that_are_closed_are_forgotten(open_page: Callable[[], Any], addres
             break
         page.wait_for_timeout(50)
     assert 404 == page.request.get(original).status
+
+
+def test_page_tells_that_the_studio_has_ended(browser: Any) -> None:
+    """A page whose studio has ended says so, aloud where pages are read out."""
+    with serving("--no-browser") as (process, address):
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector(".invitation")
+        process.send_signal(signal.SIGINT)
+        page.get_by_role("alert").get_by_text("kmq studio does not answer. Is it still running?").wait_for()
+        page.close()
 
 
 def test_command_fails_in_words(tmp_path: Path) -> None:

@@ -63,7 +63,10 @@ _TERMS = (
     ("Dithering", "mixes neighbouring pixels, where a colour is between those of the palette"),
     ("Coding", "packed takes ceil(log2 K) bits a pixel; context as few as it can, and more time"),
     ("Effort", "how long to look for a lower error"),
-    ("Lossy", "with context coding, takes other colours where that saves bits; 5 is hardly visible, 100 is"),
+    (
+        "Lossy",
+        "with context coding, takes other colours where that saves bits: 5 can hardly be seen, 100 can",
+    ),
     ("Bits per pixel", "of the whole file; raw pixels take 24, with alpha 32"),
     ("PSNR", "the squared error, in decibels: more is better, and above 40 little is seen"),
     ("SSIM", "likeness of structures: 1 is the same"),

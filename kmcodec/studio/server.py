@@ -127,7 +127,7 @@ def serve(port: int, start: Start | None, on_ready: Callable[[str, str], None]) 
             app,
             title="kmq studio",
             dark=None,
-            language="en-US",
+            language="en-GB",
             # Machines sleep, and browsers suspend tabs that are not seen: what is open would be lost.
             reconnect_timeout=_SECONDS_TO_RETURN,
             mount_path=f"/{token}",

@@ -6,6 +6,8 @@ const PAN_STEP = 48;
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), Math.max(low, high));
 
+const NO_ANSWER = "kmq studio does not answer. Is it still running?";
+
 const isEditable = (target) => !!target?.closest?.("input, textarea");
 
 // Where fingers are in the middle, and how far from there.
@@ -101,6 +103,10 @@ export default {
     this.watchRatio();
     this.quick = this.hire();
     this.measure();
+    // NiceGUI shows this while the connection is lost, in words that do not say with what.
+    const popup = document.querySelector("#popup");
+    popup?.setAttribute("role", "alert");
+    popup?.firstElementChild.replaceChildren(NO_ANSWER);
   },
 
   unmounted() {
@@ -199,7 +205,7 @@ export default {
           const answer = await response.text();
           if (!response.ok) message = `${file.name}: ${answer}`;
         } catch {
-          message = "kmq studio does not answer. Is it still running?";
+          message = NO_ANSWER;
         }
       // Of files that are sent one after the other, the last counts.
       if (sending !== this.sending) return;
