@@ -21,6 +21,16 @@ const NUMBERS = [
   { name: "lossy", label: "Lossy: error that a bit is worth", min: 0, max: 1000000, step: "any", isUsed: ({ coding, dither }) => coding === "context" && dither === "none" },
 ];
 
+const buildChoices = (list) => `
+<fieldset class="field" v-for="choice in ${list}" :key="choice.name">
+  <legend>{{ choice.legend }}</legend>
+  <div class="segments">
+    <label v-for="[value, text] in choice.options" :key="value">
+      <input type="radio" class="unseen" :name="choice.name" :value="value" v-model="settings[choice.name]" @change="tell"><span>{{ text }}</span>
+    </label>
+  </div>
+</fieldset>`;
+
 // What is chosen lasts as long as the tab.
 const KEY = "kmq-settings";
 
@@ -36,25 +46,11 @@ export default {
       <input id="k-number" type="number" min="1" max="65536" required aria-label="Colours, as a number" v-model.number="number" @input="typeNumber" @change="number = settings.n_colors">
     </div>
   </div>
-  <fieldset class="field" v-for="choice in choices" :key="choice.name">
-    <legend>{{ choice.legend }}</legend>
-    <div class="segments">
-      <label v-for="[value, text] in choice.options" :key="value">
-        <input type="radio" class="unseen" :name="choice.name" :value="value" v-model="settings[choice.name]" @change="tell"><span>{{ text }}</span>
-      </label>
-    </div>
-  </fieldset>
+  ${buildChoices("choices")}
   <details class="more">
     <summary>More settings</summary>
     <div class="inner">
-      <fieldset class="field" v-for="choice in moreChoices" :key="choice.name">
-        <legend>{{ choice.legend }}</legend>
-        <div class="segments">
-          <label v-for="[value, text] in choice.options" :key="value">
-            <input type="radio" class="unseen" :name="choice.name" :value="value" v-model="settings[choice.name]" @change="tell"><span>{{ text }}</span>
-          </label>
-        </div>
-      </fieldset>
+      ${buildChoices("moreChoices")}
       <label class="field beside" v-for="each in numbers" :key="each.name"><span>{{ each.label }}</span>
         <input type="number" required :name="each.name" :min="each.min" :max="each.max" :step="each.step" :value="settings[each.name]"
           @input="type(each.name, $event.target)" @change="$event.target.value = settings[each.name]">
