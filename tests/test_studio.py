@@ -464,6 +464,26 @@ def test_results_keep_the_name_of_their_picture(session: Session, listener: List
     assert first == session.get_result(first.version)
 
 
+def test_work_that_was_stopped_has_no_errors() -> None:
+    """What goes wrong in work that nobody wants is told to nobody."""
+    errors: list[Exception] = []
+    lane = Lane(errors.append, 1)
+    is_running, is_stopped, is_done = threading.Event(), threading.Event(), threading.Event()
+
+    def go_wrong(job: Job) -> None:
+        is_running.set()
+        assert is_stopped.wait(SECONDS)
+        raise MemoryError
+
+    lane.submit(go_wrong)
+    assert is_running.wait(SECONDS)
+    lane.submit(lambda job: is_done.set())
+    is_stopped.set()
+    assert is_done.wait(SECONDS)
+    lane.close()
+    assert [] == errors
+
+
 @pytest.mark.parametrize("is_stopped", [False, True])
 def test_lanes_keep_nothing(is_stopped: bool) -> None:
     """Work that is done, or stopped, leaves nothing in memory, and a lane that is closed no thread."""

@@ -74,7 +74,7 @@ class Lane:
     Parameters
     ----------
     on_error : callable
-        Is told in the thread what a piece of work raises, but for StoppedError.
+        Is told in the thread what a piece of work raises, unless it was stopped.
     threads : int, optional
         For Workers. Default: all processors.
     """
@@ -138,5 +138,6 @@ class Lane:
         except StoppedError:
             pass
         except Exception as error:
-            self._on_error(error)
+            if not self._job.is_stopped:
+                self._on_error(error)
         return True
