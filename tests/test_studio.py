@@ -168,14 +168,11 @@ def test_numbers_are_those_of_the_report(session: Session, listener: Listener) -
     result = listener.wait_for_result(Settings())
     numbers = listener.wait(
         lambda event: (
-            isinstance(event, Measured)
-            and event.version == result.version
-            and not event.numbers.is_rough
-            and event.numbers.ssim is not None
+            isinstance(event, Measured) and event.version == result.version and event.numbers.is_complete
         )
     ).numbers
     report = kmcodec.report(photo(300, 200), result.data, source_bytes=len(data), codings=False)
-    names = [name for name in numbers._fields if not name.endswith("rough")]
+    names = [name for name in numbers._fields if not name.endswith(("rough", "complete"))]
     assert [getattr(report, name) for name in names] == [getattr(numbers, name) for name in names]
     opened = listener.wait(lambda event: isinstance(event, Opened))
     assert ("photo.png", 200, 300, 3) == opened[:4]
@@ -462,6 +459,25 @@ def test_results_keep_the_name_of_their_picture(session: Session, listener: List
     second = listener.wait(lambda event: isinstance(event, Result) and event.stage == "file")
     assert ("photo", "file") == (first.name, second.name)
     assert first == session.get_result(first.version)
+
+
+def test_numbers_end_where_there_is_no_more_to_know(session: Session, listener: Listener) -> None:
+    """Of a picture that is too small for SSIM, numbers are complete without it."""
+    session.open_file("photo.png", to_png(photo(3, 5)))
+    numbers = listener.wait(lambda event: isinstance(event, Measured) and event.numbers.is_complete).numbers
+    assert numbers.ssim is None
+    assert numbers.delta_e_mean is not None
+
+
+def test_numbers_end_without_scikit_image(
+    session: Session, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing measures what the eye sees, numbers are complete without that."""
+    monkeypatch.setattr(kmcodec.metrics, "has_scikit_image", lambda: False)
+    session.open_file("photo.png", to_png(photo()))
+    numbers = listener.wait(lambda event: isinstance(event, Measured) and event.numbers.is_complete).numbers
+    assert (None, None) == (numbers.ssim, numbers.delta_e_mean)
+    assert numbers.file_bytes is not None
 
 
 def test_work_that_was_stopped_has_no_errors() -> None:

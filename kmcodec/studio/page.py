@@ -287,8 +287,6 @@ class _Tab:
             # For those who hear the page: one sentence when all is known, rather than each number.
             self._status = _Text("p", "").classes("unseen").props('role="status"')
             self._notes = _Text("p", "").classes("small")
-            if not has_scikit_image():
-                self._notes.set_text(f"{HINT}.")
             with ui.element("details").classes("more") as self._command_part:
                 _Text("summary", "The same by kmq encode")
                 with ui.element("div").classes("inner"):
@@ -434,8 +432,8 @@ class _Tab:
         self._settings = self._settings._replace(locked=(), replaced=())
         self._palette.run_method("forget")
         self._show_command()
-        if event.notes:
-            self._notes.set_text(" ".join(f"{note}." for note in event.notes))
+        notes = event.notes if has_scikit_image() else (*event.notes, HINT)
+        self._notes.set_text(" ".join(f"{note}." for note in notes))
         self._set_mode(is_file=False)
         for name in ("curve", "iterations"):
             if self._shown.get(name):
@@ -511,7 +509,7 @@ class _Tab:
         numbers = _format(event.numbers, self._source_bytes, is_preview=stage == "preview")
         for key, value in numbers.items():
             self._values[key].set_text(value)
-        if stage == "full" and event.numbers.ssim is not None and not event.numbers.is_rough:
+        if event.numbers.is_complete:
             known = ", ".join(numbers[key] for key in ("size", "saving", "psnr"))
             self._status.set_text(f"{event.numbers.colors} colours: {known}")
 
@@ -656,7 +654,7 @@ def _format(numbers: Numbers, source_bytes: int, *, is_preview: bool) -> dict[st
     rough, size = ("≈ " if flag else "" for flag in (numbers.is_rough, numbers.is_size_rough))
 
     def show(value: float | None, pattern: str, sign: str = "") -> str:
-        return "…" if value is None else sign + format(value, pattern)
+        return unknown if value is None else sign + format(value, pattern)
 
     psnr = "exact" if numbers.is_exact else show(numbers.psnr_db, ".2f", rough if is_preview else "") + " dB"
     ratio, source = show(numbers.ratio, ".2f", size), show(numbers.source_ratio, ".2f", size)
@@ -680,6 +678,8 @@ def _compare(file_bytes: int, source_bytes: int) -> str:
     if percent <= -100:
         return f"{file_bytes / source_bytes:.1f} times larger"
     return f"{abs(percent):.1f} % {'smaller' if percent >= 0 else 'larger'}"
+
+    unknown = _NOTHING if numbers.is_complete else "…"
 
 
 def _list_points(colors: Any, space: str, sizes: Any) -> list[dict[str, Any]]:

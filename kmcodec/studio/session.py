@@ -180,6 +180,8 @@ class Numbers(NamedTuple):
     colors: int
     file_bytes: int | None
     ratio: float | None
+    is_complete : bool
+        Whether no more will be known: of pictures that are smaller than its windows, SSIM never is.
     bits_per_pixel: float | None
     source_ratio: float | None
     psnr_db: float
@@ -194,6 +196,7 @@ class Numbers(NamedTuple):
 class Result(NamedTuple):
     """Hold what has become of a picture.
 
+    is_complete: bool = False
     Attributes
     ----------
     version : int
@@ -626,14 +629,16 @@ class Session:
             numbers = numbers._replace(is_size_rough=True)
             job.check()
             self._announce(job, Measured(result.version, numbers))
-        if not metrics.has_scikit_image():
+        if not can_see:
             return
         tiles = choose_tiles(*original.shape[:2])
         rough = _add_perceived(numbers, original[tiles], decoded[tiles], job)
         self._announce(job, Measured(result.version, rough._replace(is_rough=True)))
         if result.stage != "preview":
             job.wait(_CALM)
-            self._announce(job, Measured(result.version, _add_perceived(numbers, original, decoded, job)))
+            numbers = _add_perceived(numbers, original, decoded, job)
+            numbers = numbers._replace(is_complete=result.stage == "full")
+            self._announce(job, Measured(result.version, numbers))
 
     def _sample(self, job: Job, subject: _Subject) -> None:
         self._announce(job, Sampled(sample_colors(subject.pixels)))
@@ -647,6 +652,8 @@ class Session:
             subject.curves[space] = Traced(
                 [point.n_colors for point in seen], [metrics.psnr_db(point.mse) for point in seen], elbow
             )
+        can_see = metrics.has_scikit_image()
+        numbers = numbers._replace(is_complete=result.stage == "full" and not can_see)
         self._announce(job, subject.curves[space])
 
     def _iterate(self, job: Job, subject: _Subject, settings: Settings) -> None:
