@@ -461,6 +461,22 @@ def test_results_keep_the_name_of_their_picture(session: Session, listener: List
     assert first == session.get_result(first.version)
 
 
+def test_iterations_are_those_of_the_settings(session: Session, listener: Listener) -> None:
+    """After a move, no centroids of the settings before take the place of the result."""
+    session.open_file("photo.png", to_png(photo()))
+    session.trace_iterations()
+    listener.wait(lambda event: isinstance(event, Iterated))
+    # The result again, as at the end of them.
+    session.set(Settings())
+    session.show_iteration(0)
+    listener.wait(lambda event: isinstance(event, Result) and event.stage == "iteration")
+    session.set(Settings(5))
+    session.show_iteration(0)
+    listener.wait_for_result(Settings(5))
+    last = [event for event in listener.events if isinstance(event, Result)][-1]
+    assert ("full", Settings(5)) == (last.stage, last.settings)
+
+
 def test_numbers_end_where_there_is_no_more_to_know(session: Session, listener: Listener) -> None:
     """Of a picture that is too small for SSIM, numbers are complete without it."""
     session.open_file("photo.png", to_png(photo(3, 5)))
@@ -478,6 +494,21 @@ def test_numbers_end_without_scikit_image(
     numbers = listener.wait(lambda event: isinstance(event, Measured) and event.numbers.is_complete).numbers
     assert (None, None) == (numbers.ssim, numbers.delta_e_mean)
     assert numbers.file_bytes is not None
+
+
+def test_locked_colors_do_not_change_how_long_a_picture_takes(session: Session, listener: Listener) -> None:
+    """What is known to be quick has no preview only because a colour is locked, or coded in another way."""
+    settings = Settings(4)
+    session.open_file("photo.png", to_png(photo(300, 300)))
+    session.set(settings)
+    listener.wait_for_result(settings)
+    assert session._subject is not None
+    session._subject.pace.note((0, settings.kind), 4, 0.001)
+    settings = Settings(4, coding="context", locked=("#123456",))
+    session.set(settings)
+    listener.wait_for_result(settings)
+    results = [event for event in listener.events if isinstance(event, Result) and event.settings == settings]
+    assert ["coding", "full"] == [result.stage for result in results]
 
 
 def test_work_that_was_stopped_has_no_errors() -> None:

@@ -121,6 +121,11 @@ class Settings(NamedTuple):
         return list(dict.fromkeys([*self.locked, *(old for old, _ in self.replaced)]))
 
     @property
+    def kind(self) -> tuple[str, ...]:
+        """What decides, beside K, how long colours are sought."""
+        return self.space, self.init, self.dither, self.effort
+
+    @property
     def is_lossy(self) -> bool:
         """Whether other colours may be taken where they cost less."""
         return self.lossy > 0 and self.coding == "context" and self.dither == "none"
@@ -427,9 +432,14 @@ class Session:
 
     def trace_curve(self) -> None:
         """Tell the error curve of the picture in the space of the settings."""
+            is_changed = settings != self._settings
         with self._lock:
             subject, space = self._subject, self._settings.space
             if subject is not None:
+                if is_changed:
+                    # Centroids of other settings would take the place of the result.
+                    self._lanes["iterations"].stop()
+                    subject.history.clear()
                 self._lanes["curve"].submit(lambda job: self._trace(job, subject, space))
 
     def trace_iterations(self) -> None:
@@ -577,7 +587,7 @@ class Session:
     def _choose_preview(self, subject: _Subject, settings: Settings) -> int | None:
         """Return the level of the preview that comes first; None if the picture itself comes soon enough."""
         seconds = [
-            subject.pace.expect((level, settings._replace(n_colors=0)), settings.n_colors)
+            subject.pace.expect((level, settings.kind), settings.n_colors)
             for level in range(len(subject.levels))
         ]
         if len(seconds) == 1 or (seconds[0] is not None and seconds[0] <= _SOON):
@@ -590,7 +600,7 @@ class Session:
         start = time.monotonic()
         request = settings.to_request(on_iteration=job.check, **options)
         image = subject.levels[level].quantize(request, job.workers)
-        subject.pace.note((level, settings._replace(n_colors=0)), settings.n_colors, time.monotonic() - start)
+        subject.pace.note((level, settings.kind), settings.n_colors, time.monotonic() - start)
         return _replace_colors(image, settings)
 
     def _publish(self, job: Job, stage: str, data: bytes, image: IndexedImage, settings: Settings) -> Result:
@@ -681,6 +691,7 @@ def _add_size(numbers: Numbers, file_bytes: int, pixels: NDArray[np.uint8], sour
     """Return numbers with those that follow from the size of the file."""
     height, width, channels = pixels.shape
     return numbers._replace(
+        job.wait(_CALM)
         file_bytes=file_bytes,
         ratio=height * width * channels / file_bytes,
         bits_per_pixel=8 * file_bytes / (height * width),
