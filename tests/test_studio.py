@@ -6,6 +6,7 @@ import contextlib
 import gc
 import http.client
 import http.server
+import importlib
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -45,6 +47,7 @@ from kmcodec.studio.session import (
     Inspected,
     Iterated,
     Measured,
+    Numbers,
     Opened,
     Result,
     Sampled,
@@ -461,6 +464,26 @@ def test_results_keep_the_name_of_their_picture(session: Session, listener: List
     assert first == session.get_result(first.version)
 
 
+def test_moves_wait_until_a_result_is_told_with_its_measures(session: Session, listener: Listener) -> None:
+    """No move comes between a result and the wish for its numbers, which would be out of date."""
+    lane, waited = session._lanes["measures"], list[bool]()
+    submit = lane.submit
+
+    def submit_slowly(work: Callable[[Job], None]) -> None:
+        mover = threading.Thread(target=session.set, args=(Settings(5),))
+        if not waited:
+            mover.start()
+            # It has all the time that it could want, unless it has to wait for this.
+            mover.join(0.3)
+            waited.append(mover.is_alive())
+        submit(work)
+
+    lane.submit = submit_slowly  # type: ignore[method-assign]
+    session.open_file("photo.png", to_png(photo()))
+    listener.wait_for_result(Settings(5))
+    assert [True] == waited
+
+
 def test_iterations_are_those_of_the_settings(session: Session, listener: Listener) -> None:
     """After a move, no centroids of the settings before take the place of the result."""
     session.open_file("photo.png", to_png(photo()))
@@ -820,6 +843,76 @@ def test_page_studies(open_page: Callable[[], Any]) -> None:
     page.wait_for_selector("text=Iteration 0 of")
     page.keyboard.press("End")
     wait_for_numbers(page, "16 colours")
+
+
+def make_tab() -> Any:
+    """Return a tab in the place of a browser, whose parts take what they are told."""
+    pytest.importorskip("nicegui")
+    parts: dict[str, Any] = {
+        "_stages": {1: "full"},
+        "_shown": {},
+        "_values": {},
+        "_saves": {},
+        "_traced": None,
+    }
+    return Mock(_settings=Settings(), _n_shown=1, _is_damaged=False, **parts)
+
+
+def test_page_takes_no_numbers_from_before_a_move() -> None:
+    """What was told before a move is shown after it, so that something moves; but with no numbers."""
+    tab = make_tab()
+    page_module()._Tab._change(tab, {"n_colors": 5})
+    image = kmcodec.quantize(photo(), 4)
+    numbers = Numbers(4, 1, 1, 1, 1, 1, 1, 1, 1, is_exact=False, is_rough=False)
+    page_module()._Tab._show_measured(tab, Measured(1, numbers))
+    page_module()._Tab._show_result(tab, Result(2, "full", b"", image, Settings(), "photo"))
+    page_module()._Tab._show_measured(tab, Measured(2, numbers))
+    assert ["work", "show"] == [call.args[0] for call in tab._viewer.run_method.call_args_list]
+    assert [{"add": "stale"}] == [call.kwargs for call in tab._numbers.classes.call_args_list]
+
+
+def test_page_takes_no_colors_along_to_another_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colours that were sent while another picture was opened are not those of its first result."""
+    tab, late = make_tab(), Settings(locked=("#123456",))
+    tab.session.settings = late
+    page_module()._Tab._change_colors(tab, shown=0, locked=["#123456"], replaced=[])
+    assert not tab._change.called
+    monkeypatch.setattr(page_module(), "has_scikit_image", lambda: False)
+    page_module()._Tab._show_opened(tab, Opened("a.png", 1, 1, 3, 1, ("what is not taken along",), 1))
+    assert [((Settings(),),)] == [call[:1] for call in tab.session.set.call_args_list]
+    # What is missing is said where the numbers would be.
+    assert "not taken along. SSIM and delta E need scikit-image" in tab._notes.set_text.call_args.args[0]
+
+
+def test_page_traces_a_curve_once() -> None:
+    """A move that does not change the curve asks for none, once there is one."""
+    tab = make_tab()
+    tab._shown, tab._traced = {"curve": True}, Traced("srgb", [2], [20.0], 2)
+    page_module()._Tab._change(tab, {"n_colors": 5})
+    assert (False, True) == (tab._study.called, tab._draw_curve.called)
+    page_module()._Tab._change(tab, {"space": "oklab"})
+    tab._study.assert_called_once_with("curve")
+
+
+def page_module() -> Any:
+    """Return the module of the page, which needs NiceGUI."""
+    return importlib.import_module("kmcodec.studio.page")
+
+
+def test_page_waits_for_a_picture(browser: Any) -> None:
+    """Without a picture, a move starts no work; of a tiny one, what cannot be measured is a dash."""
+    with serving("--no-browser") as (_, address):
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector("text=Drop a picture")
+        page.fill("#k-number", "5")
+        page.wait_for_selector(".numbers.stale", state="attached")
+        assert "Working" not in page.inner_text(".frame")
+        picture = {"name": "tiny.png", "mimeType": "image/png", "buffer": to_png(photo(3, 5))}
+        page.set_input_files("input[type=file]", files=[picture])
+        page.wait_for_selector("[data-number=ssim]:text-is('\N{EN DASH}')")
+        page.wait_for_selector("[role=status]:has-text('5 colours: ')", state="attached")
+        page.close()
 
 
 def test_page_says_that_a_browser_draws_nothing_in_space(open_page: Callable[[], Any]) -> None:

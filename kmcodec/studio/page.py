@@ -20,6 +20,7 @@ import numpy as np
 from fastapi import Request, Response
 from nicegui import Client, app, ui
 from nicegui.elements.mixins.text_element import TextElement
+from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
 from kmcodec.errors import KmqError
@@ -196,7 +197,10 @@ class _Tab:
         self.session = Session(self._tell)
         self._base = f"{root}/tabs/{self.id}"
         self._settings = Settings()
+        # The version of what is shown, and its stage; none if that is about to be replaced.
         self._stages: dict[int, str] = {}
+        # The number of the picture, or .kmq file, that is shown.
+        self._n_shown = 0
         # The newest that is on its way.
         self.upload: object | None = None
         self._is_started = False
@@ -242,7 +246,7 @@ class _Tab:
                 self._contents.set_visibility(False)
             self._numbers.set_visibility(False)
             self._palette = Palette()
-            self._palette.on("colors", lambda event: self._change(event.args))
+            self._palette.on("colors", lambda event: self._change_colors(**event.args))
             self._studies = ui.element("div").classes("studies")
             with self._studies:
                 self._build_space()
@@ -385,12 +389,21 @@ class _Tab:
             return
         self._viewer.run_method("work")
         self._numbers.classes(add="stale")
+        # What is on its way was measured before the move.
+        self._stages.clear()
         self.session.set(self._settings)
         self._show_command()
-        self._draw_curve()
-        for name in ("curve", "iterations"):
-            if self._shown.get(name):
-                self._study(name)
+        if self._traced is not None and self._traced.space == self._settings.space:
+            self._draw_curve()
+        elif self._shown.get("curve"):
+            self._study("curve")
+        if self._shown.get("iterations"):
+            self._study("iterations")
+
+    def _change_colors(self, shown: int, **colors: Any) -> None:
+        """Take colours, unless they are of the picture before: the page may be a moment behind."""
+        if shown == self._n_shown:
+            self._change(colors)
 
     def _study(self, name: str) -> None:
         if name == "curve":
@@ -429,8 +442,9 @@ class _Tab:
         self._start_anew()
         self._name, self._source_bytes = event.name, event.source_bytes
         self._is_damaged &= event.name.endswith(".kmq")
-        self._settings = self._settings._replace(locked=(), replaced=())
-        self._palette.run_method("forget")
+        # A move between the session's change to this picture and now had the colours of the one before.
+        if self.session.settings != self._settings:
+            self.session.set(self._settings)
         self._show_command()
         notes = event.notes if has_scikit_image() else (*event.notes, HINT)
         self._notes.set_text(" ".join(f"{note}." for note in notes))
@@ -469,6 +483,10 @@ class _Tab:
 
     def _start_anew(self) -> None:
         self._stages.clear()
+        self._n_shown += 1
+        # Colours of another picture mean nothing here.
+        self._settings = self._settings._replace(locked=(), replaced=())
+        self._palette.run_method("forget", self._n_shown)
         self._sample = self._traced = self._image = None
         self._n_iterations = 0
         self._stepper.run_method("load", [])
@@ -479,7 +497,9 @@ class _Tab:
             link.set_visibility(False)
 
     def _show_result(self, event: model.Result) -> None:
-        self._stages = {event.version: event.stage}
+        # What a move has overtaken is shown all the same, so that something moves; but not its numbers.
+        is_overtaken = event.settings != self._settings
+        self._stages = {} if is_overtaken else {event.version: event.stage}
         k = len(event.image.palette)
         caption = f"{k:,} colours" if k != 1 else "1 colour"
         if event.stage == "preview":
@@ -497,7 +517,7 @@ class _Tab:
         if event.stage == "iteration":
             for label in self._values.values():
                 label.set_text(_NOTHING)
-        if is_final and self._shown.get("space"):
+        if event.stage in ("full", "iteration") and self._shown.get("space"):
             self._draw_space()
 
     def _show_measured(self, event: model.Measured) -> None:
@@ -562,17 +582,17 @@ class _Tab:
             )
             self._space_parts.set_visibility(False)
             return
+        counts = self._count_pixels()
         series = [{**each} for each in _SPACE["series"]]
         space = "rgb" if self._settings.space == "srgb" else "oklab"
         if self._sample is not None:
             series[0]["data"] = _list_points(self._sample, space, np.full(len(self._sample), 3.0))
         if self._image is not None and len(self._image.palette) <= _MOST_CENTROIDS:
-            counts = np.bincount(self._image.indices.ravel(), minlength=len(self._image.palette))
             sizes = 7 + 40 * np.sqrt(counts / counts.sum())
             series[1]["data"] = _list_points(to_opaque(self._image.palette), space, sizes)
         names = ("R", "G", "B") if space == "rgb" else ("a", "b", "L")
         axes = {f"{axis}Axis3D": {**_AXIS, "name": name} for axis, name in zip("xyz", names, strict=True)}
-        self._space_place.props["aria-label"] = self._describe_space(space)
+        self._space_place.props["aria-label"] = self._describe_space(space, counts)
         options = {**_SPACE, **axes, "series": series}
         if self._space is None:
             with self._space_place:
@@ -583,11 +603,16 @@ class _Tab:
             self._space.options.update({**axes, "series": series})
             self._space.update()
 
-    def _describe_space(self, space: str) -> str:
+    def _count_pixels(self) -> NDArray[np.intp]:
+        """Return how many pixels have each colour of the palette."""
+        if self._image is None:
+            return np.zeros(0, np.intp)
+        return np.bincount(self._image.indices.ravel(), minlength=len(self._image.palette))
+
+    def _describe_space(self, space: str, counts: NDArray[np.intp]) -> str:
         """Return what there is to see of the colours, for those who do not see it."""
         label = f"Colours of the original and of the palette in {'sRGB' if space == 'rgb' else 'Oklab'}."
         if self._image is not None:
-            counts = np.bincount(self._image.indices.ravel(), minlength=len(self._image.palette))
             first = [int(index) for index in np.argsort(-counts, kind="stable")[:3]]
             shares = 100 * counts / counts.sum()
             colors = list_colors(self._image.palette[first])
@@ -653,6 +678,8 @@ def _format(numbers: Numbers, source_bytes: int, *, is_preview: bool) -> dict[st
     """Return numbers as they are shown, beside those of the original; a sign says which are rough."""
     rough, size = ("≈ " if flag else "" for flag in (numbers.is_rough, numbers.is_size_rough))
 
+    unknown = _NOTHING if numbers.is_complete else "…"
+
     def show(value: float | None, pattern: str, sign: str = "") -> str:
         return unknown if value is None else sign + format(value, pattern)
 
@@ -678,8 +705,6 @@ def _compare(file_bytes: int, source_bytes: int) -> str:
     if percent <= -100:
         return f"{file_bytes / source_bytes:.1f} times larger"
     return f"{abs(percent):.1f} % {'smaller' if percent >= 0 else 'larger'}"
-
-    unknown = _NOTHING if numbers.is_complete else "…"
 
 
 def _list_points(colors: Any, space: str, sizes: Any) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ export default {
   <p class="small" v-else>{{ colors.length && isEditable ? "Click a colour to lock it, so that k-means keeps it, or to change it in the file." : "" }}</p>
 </section>`,
   // locked: colours to keep; replaced: pairs of what k-means finds and what stands in its place.
-  data: () => ({ colors: [], total: 0, chosen: null, current: 0, locked: [], replaced: [], isEditable: true }),
+  data: () => ({ colors: [], total: 0, chosen: null, current: 0, locked: [], replaced: [], isEditable: true, shown: 0 }),
   computed: {
     summary() {
       if (!this.total) return "";
@@ -103,8 +103,9 @@ export default {
       this.chosen = { ...this.chosen, hex: pair[0] };
       this.tell();
     },
-    // Another picture has other colours.
-    forget() {
+    // Another picture has other colours; what is told of them says by its number of which picture they are.
+    forget(shown) {
+      this.shown = shown;
       this.locked = [];
       this.replaced = [];
       this.chosen = null;
@@ -125,7 +126,7 @@ export default {
     },
     tell() {
       this.colors = this.colors.map((color) => ({ ...color, isLocked: this.isLocked(color.hex) }));
-      this.$emit("colors", { locked: [...this.locked], replaced: this.replaced.map((pair) => [...pair]) });
+      this.$emit("colors", { shown: this.shown, locked: [...this.locked], replaced: this.replaced.map((pair) => [...pair]) });
     },
   },
 };

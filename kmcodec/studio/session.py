@@ -180,13 +180,13 @@ class Numbers(NamedTuple):
         Whether SSIM and delta E, and of a preview PSNR, too, are those of a sample of the pixels.
     is_size_rough : bool
         Whether the size, and what follows from it, is estimated from such a sample.
+    is_complete : bool
+        Whether no more will be known: of pictures that are smaller than its windows, SSIM never is.
     """
 
     colors: int
     file_bytes: int | None
     ratio: float | None
-    is_complete : bool
-        Whether no more will be known: of pictures that are smaller than its windows, SSIM never is.
     bits_per_pixel: float | None
     source_ratio: float | None
     psnr_db: float
@@ -196,12 +196,12 @@ class Numbers(NamedTuple):
     is_exact: bool
     is_rough: bool
     is_size_rough: bool = False
+    is_complete: bool = False
 
 
 class Result(NamedTuple):
     """Hold what has become of a picture.
 
-    is_complete: bool = False
     Attributes
     ----------
     version : int
@@ -283,6 +283,8 @@ class Traced(NamedTuple):
 
     Attributes
     ----------
+    space : str
+        That of the distances.
     n_colors : list of int
     psnr_db : list of float
         Finite: a picture that comes out exactly ends the curve.
@@ -290,6 +292,7 @@ class Traced(NamedTuple):
         K.
     """
 
+    space: str
     n_colors: list[int]
     psnr_db: list[float]
     elbow: int
@@ -390,6 +393,11 @@ class Session:
         subject = self._subject
         return None if subject is None else subject.pixels
 
+    @property
+    def settings(self) -> Settings:
+        """Those that were set last, without what meant another picture."""
+        return self._settings
+
     def get_result(self, version: int) -> Result | None:
         """Return a result, if it is one of the last."""
         return self._results.get(version)
@@ -424,22 +432,22 @@ class Session:
     def set(self, settings: Settings) -> None:
         """Make a result with these settings, unless there is no picture; what is under way is dropped."""
         with self._lock:
+            is_changed = settings != self._settings
             self._settings = settings
             subject = self._subject
-            if subject is not None:
-                self._lanes["measures"].stop()
-                self._lanes["results"].submit(lambda job: self._make(job, subject, settings))
-
-    def trace_curve(self) -> None:
-        """Tell the error curve of the picture in the space of the settings."""
-            is_changed = settings != self._settings
-        with self._lock:
-            subject, space = self._subject, self._settings.space
             if subject is not None:
                 if is_changed:
                     # Centroids of other settings would take the place of the result.
                     self._lanes["iterations"].stop()
                     subject.history.clear()
+                self._lanes["measures"].stop()
+                self._lanes["results"].submit(lambda job: self._make(job, subject, settings))
+
+    def trace_curve(self) -> None:
+        """Tell the error curve of the picture in the space of the settings."""
+        with self._lock:
+            subject, space = self._subject, self._settings.space
+            if subject is not None:
                 self._lanes["curve"].submit(lambda job: self._trace(job, subject, space))
 
     def trace_iterations(self) -> None:
@@ -552,15 +560,15 @@ class Session:
         if level is not None:
             image = self._quantize(job, subject, settings, level)
             job.check()
-            result = self._publish(job, "preview", write_image(image), image, settings)
-            self._measure_later(subject.levels[level].pixels, subject, result)
+            data = write_image(image)
+            self._publish_and_measure(job, "preview", data, image, settings, subject, level)
         image = replace(self._quantize(job, subject, settings), sections=subject.sections)
         job.check()
         is_coded_later = settings.coding != "packed" and len(image.palette) > 1
         data = write_image(image, threads=self._threads)
         job.check()
-        result = self._publish(job, "coding" if is_coded_later else "full", data, image, settings)
-        self._measure_later(subject.pixels, subject, result)
+        stage = "coding" if is_coded_later else "full"
+        self._publish_and_measure(job, stage, data, image, settings, subject)
         if not is_coded_later:
             return
         job.wait(_CALM)
@@ -569,7 +577,7 @@ class Session:
             image = _replace_colors(KmqReader(data).image(threads=self._threads), settings)
         if settings.replaced or not settings.is_lossy:
             data = write_image(image, coding=settings.coding, threads=self._threads, on_progress=job.check)
-        self._measure_later(subject.pixels, subject, self._publish(job, "full", data, image, settings))
+        self._publish_and_measure(job, "full", data, image, settings, subject)
 
     def _encode_lossy(self, job: Job, subject: _Subject, settings: Settings) -> bytes:
         options = {**settings.to_options(), "threads": self._threads}
@@ -614,8 +622,21 @@ class Session:
             self._tell(result)
         return result
 
-    def _measure_later(self, original: NDArray[np.uint8], subject: _Subject, result: Result) -> None:
-        self._lanes["measures"].submit(lambda job: self._measure(job, original, subject, result))
+    def _publish_and_measure(
+        self,
+        job: Job,
+        stage: str,
+        data: bytes,
+        image: IndexedImage,
+        settings: Settings,
+        subject: _Subject,
+        level: int = 0,
+    ) -> None:
+        original = subject.levels[level].pixels
+        # Otherwise a move between the two would leave the measures of a result that it has made out of date.
+        with self._lock:
+            result = self._publish(job, stage, data, image, settings)
+            self._lanes["measures"].submit(lambda job: self._measure(job, original, subject, result))
 
     def _measure(self, job: Job, original: NDArray[np.uint8], subject: _Subject, result: Result) -> None:
         """Tell the numbers of a result: what is quick; what takes longer of a sample; then of all.
@@ -629,6 +650,8 @@ class Session:
             numbers = _add_size(numbers, size.file_bytes, original, subject.source_bytes)
             if subject.estimated is not None and subject.estimated[0] is result.image:
                 subject.bias = size.file_bytes / subject.estimated[1]
+        can_see = metrics.has_scikit_image()
+        numbers = numbers._replace(is_complete=result.stage == "full" and not can_see)
         job.check()
         self._announce(job, Measured(result.version, numbers))
         # What other colours will save is not known before.
@@ -660,13 +683,15 @@ class Session:
             elbow = curve[find_elbow([p.n_colors for p in curve], [p.mse for p in curve])].n_colors
             seen = [point for point in curve if point.mse > 0]
             subject.curves[space] = Traced(
-                [point.n_colors for point in seen], [metrics.psnr_db(point.mse) for point in seen], elbow
+                space,
+                [point.n_colors for point in seen],
+                [metrics.psnr_db(point.mse) for point in seen],
+                elbow,
             )
-        can_see = metrics.has_scikit_image()
-        numbers = numbers._replace(is_complete=result.stage == "full" and not can_see)
         self._announce(job, subject.curves[space])
 
     def _iterate(self, job: Job, subject: _Subject, settings: Settings) -> None:
+        job.wait(_CALM)
         history: list[Iteration] = []
 
         def keep(iteration: Iteration) -> None:
@@ -691,7 +716,6 @@ def _add_size(numbers: Numbers, file_bytes: int, pixels: NDArray[np.uint8], sour
     """Return numbers with those that follow from the size of the file."""
     height, width, channels = pixels.shape
     return numbers._replace(
-        job.wait(_CALM)
         file_bytes=file_bytes,
         ratio=height * width * channels / file_bytes,
         bits_per_pixel=8 * file_bytes / (height * width),

@@ -125,6 +125,8 @@ export default {
       document.title = `${name} – kmq studio`;
       this.hasOriginal = width > 0;
       this.stage = "";
+      // Results of what was shown before come too late.
+      this.asked.clear();
       const load = (this.loading = {});
       if (!width) return;
       const response = await fetch(`${this.base}/original`);
@@ -160,7 +162,8 @@ export default {
       }
     },
 
-    work() { this.isWorking = true; },
+    // Without a picture, settings are only kept for one.
+    work() { this.isWorking = this.width > 0; },
 
     tell(message) { Object.assign(this, { message, isBusy: false, isWorking: false }); },
 
