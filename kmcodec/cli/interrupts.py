@@ -39,11 +39,6 @@ def ending_at_once() -> Iterator[None]:
     aborts; and an import that is interrupted can look like a package that is missing. No file may be open for
     writing: it would stay.
     """
-    # What a caller has chosen, such as to ignore it, stays.
-    is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not is_usual or threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def end(number: int, frame: object) -> None:
         # Not by print, in the midst of which this may be.
@@ -52,11 +47,10 @@ def ending_at_once() -> Iterator[None]:
             os.write(2, (CLEAR_LINE + line if os.isatty(2) else line).encode())
         os._exit(130)
 
-    signal.signal(signal.SIGINT, end)
-    try:
+    # What a caller has chosen stays.
+    is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with handling({signal.SIGINT: end} if is_usual else {}):
         yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
