@@ -16,7 +16,7 @@ from kmcodec.cli.progress import Progress
 from kmcodec.container.layout import Header
 from kmcodec.container.parts import check_limit, check_strip_limit
 from kmcodec.container.reader import KmqReader, check_region
-from kmcodec.container.salvage import FILL, Run, Salvager, add_run
+from kmcodec.container.salvage import FILL, Run, Salvager, add_run, show_runs
 from kmcodec.errors import KmqFormatError, PictureError
 from kmcodec.image import IndexedImage
 from kmcodec.metadata import Metadata
@@ -28,9 +28,6 @@ _FEW_PIXELS = 1 << 25
 
 # Pixels that are written at a time, at most.
 _BLOCK_PIXELS = 1 << 20
-
-# Runs of rows that are named in a message.
-_MOST_NAMED = 8
 
 _KIND = batch.Kind("decoded", "decoding", ".kmq files", ".png", inputs.list_kmq_suffixes)
 
@@ -140,10 +137,8 @@ def _salvage(
 
 
 def _name_rows(runs: list[tuple[int, int]]) -> str:
-    named = ", ".join(f"{start}..{stop - 1}" for start, stop in runs[:_MOST_NAMED])
     count = sum(stop - start for start, stop in runs)
-    more = ", ..." if len(runs) > _MOST_NAMED else ""
-    return f"{count} {'row' if count == 1 else 'rows'} ({named}{more})"
+    return f"{count} {'row' if count == 1 else 'rows'} ({show_runs(runs)})"
 
 
 def _check_region(header: Header, options: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,9 @@ FILL = (255, 0, 255)
 
 # What is told of a file with more strips than anybody reads of.
 _MOST_FAULTS = 1000
+
+# Runs of rows that are named in a message.
+_MOST_NAMED = 8
 
 
 class Run(NamedTuple):
@@ -241,6 +244,12 @@ def salvage(
         pixels[run.start : run.stop] = run.pixels
         add_run(rows[run.state], run.start, run.stop)
     return Salvaged(pixels, rows["lost"], rows["unchecked"], salvager.sections, salvager.faults)
+
+
+def show_runs(runs: Sequence[tuple[int, int]]) -> str:
+    """Return runs of rows for a message: the first of them, each by its first and its last row."""
+    named = ", ".join(f"{start}..{stop - 1}" for start, stop in runs[:_MOST_NAMED])
+    return f"{named}, ..." if len(runs) > _MOST_NAMED else named
 
 
 def add_run(runs: list[tuple[int, int]], start: int, stop: int) -> None:

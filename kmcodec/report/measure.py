@@ -171,7 +171,7 @@ class Report(Size):
         }
 
 
-def measure_size(header: Header, *, source_bytes: int | None = None) -> Size:
+def measure_size(header: Header, *, source_bytes: int | None = None, file_bytes: int | None = None) -> Size:
     """Return the size of a file.
 
     Parameters
@@ -179,19 +179,22 @@ def measure_size(header: Header, *, source_bytes: int | None = None) -> Size:
     header : Header
     source_bytes : int, optional
         Size of the original file.
+    file_bytes : int, optional
+        Size of the file, if it is to have another than the one of the header: an estimate.
     """
     pixels = header.width * header.height
     raw_bytes = pixels * header.channels
+    file_bytes = header.file_bytes if file_bytes is None else file_bytes
     return Size(
         width=header.width,
         height=header.height,
         colors=header.n_colors,
         index_bits=header.index_bits,
-        file_bytes=header.file_bytes,
+        file_bytes=file_bytes,
         raw_bytes=raw_bytes,
         source_bytes=source_bytes,
-        ratio=raw_bytes / header.file_bytes,
-        bits_per_pixel=8 * header.file_bytes / pixels,
+        ratio=raw_bytes / file_bytes,
+        bits_per_pixel=8 * file_bytes / pixels,
     )
 
 

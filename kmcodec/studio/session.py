@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from kmcodec import metrics
 from kmcodec.checks import check_choice, check_fraction, check_integer
-from kmcodec.container.layout import CODINGS, SIGNATURE
+from kmcodec.container.layout import CODINGS, SIGNATURE, Header
 from kmcodec.container.reader import KmqReader
-from kmcodec.container.salvage import FILL, salvage
+from kmcodec.container.salvage import FILL, salvage, show_runs
 from kmcodec.container.writer import write_image
 from kmcodec.errors import KmqError
 from kmcodec.image import MAX_COLORS, IndexedImage, Section
@@ -566,7 +566,6 @@ class Session:
         job.check()
         is_coded_later = settings.coding != "packed" and len(image.palette) > 1
         data = write_image(image, threads=self._threads)
-        job.check()
         stage = "coding" if is_coded_later else "full"
         self._publish_and_measure(job, stage, data, image, settings, subject)
         if not is_coded_later:
@@ -643,24 +642,22 @@ class Session:
 
         The original of a preview has as few pixels.
         """
-        decoded = result.image.to_rgb()
+        decoded, header = result.image.to_rgb(), KmqReader(result.data).header
         numbers = _start_numbers(original, decoded, len(result.image.palette))
         if result.stage == "full":
-            size = measure_size(KmqReader(result.data).header)
-            numbers = _add_size(numbers, size.file_bytes, original, subject.source_bytes)
+            numbers = _add_size(numbers, header, header.file_bytes, subject.source_bytes)
             if subject.estimated is not None and subject.estimated[0] is result.image:
-                subject.bias = size.file_bytes / subject.estimated[1]
+                subject.bias = header.file_bytes / subject.estimated[1]
         can_see = metrics.has_scikit_image()
         numbers = numbers._replace(is_complete=result.stage == "full" and not can_see)
-        job.check()
         self._announce(job, Measured(result.version, numbers))
         # What other colours will save is not known before.
         if result.stage == "coding" and not result.settings.is_lossy:
-            file_bytes = _estimate_bytes(result)
+            rest = header.file_bytes - measure_parts(header).indices
+            file_bytes = rest + estimate_index_bytes(result.image, result.settings.coding)
             subject.estimated = result.image, file_bytes
-            numbers = _add_size(numbers, round(file_bytes * subject.bias), original, subject.source_bytes)
+            numbers = _add_size(numbers, header, round(file_bytes * subject.bias), subject.source_bytes)
             numbers = numbers._replace(is_size_rough=True)
-            job.check()
             self._announce(job, Measured(result.version, numbers))
         if not can_see:
             return
@@ -712,22 +709,15 @@ def _start_numbers(original: NDArray[np.uint8], decoded: NDArray[np.uint8], n_co
     return Numbers(n_colors, None, None, None, None, psnr_db, None, None, None, mse == 0, False)
 
 
-def _add_size(numbers: Numbers, file_bytes: int, pixels: NDArray[np.uint8], source_bytes: int) -> Numbers:
-    """Return numbers with those that follow from the size of the file."""
-    height, width, channels = pixels.shape
+def _add_size(numbers: Numbers, header: Header, file_bytes: int, source_bytes: int) -> Numbers:
+    """Return numbers with those that follow from the size of the file, known or estimated."""
+    size = measure_size(header, file_bytes=file_bytes)
     return numbers._replace(
         file_bytes=file_bytes,
-        ratio=height * width * channels / file_bytes,
-        bits_per_pixel=8 * file_bytes / (height * width),
+        ratio=size.ratio,
+        bits_per_pixel=size.bits_per_pixel,
         source_ratio=source_bytes / file_bytes,
     )
-
-
-def _estimate_bytes(result: Result) -> float:
-    """Return about how many bytes the file will have in its coding."""
-    header = KmqReader(result.data).header
-    rest = header.file_bytes - measure_parts(header).indices
-    return rest + estimate_index_bytes(result.image, result.settings.coding)
 
 
 def _add_perceived(
@@ -736,7 +726,6 @@ def _add_perceived(
     """Return numbers with those that say what the eye sees."""
     ssim = metrics.structural_similarity(original, decoded, job.workers)
     difference = metrics.measure_color_difference(original, decoded, job.workers)
-    job.check()
     return numbers._replace(ssim=ssim, delta_e_mean=difference.mean, delta_e_p95=difference.p95)
 
 
@@ -759,9 +748,8 @@ def _describe_damage(saved: Any, error: KmqError) -> list[str]:
     if lost == 0:
         what = "All rows could be saved."
     else:
-        runs = ", ".join(f"{start}..{stop - 1}" for start, stop in saved.lost[:8])
         what = f"{height - lost:,} of {height:,} rows could be saved;"
-        what += f" rows {runs} are lost, and filled with {fill}."
+        what += f" rows {show_runs(saved.lost)} are lost, and filled with {fill}."
     if saved.unchecked:
         what += " Some rows lack their checksum."
     faults = [str(fault) for fault in saved.faults[:3]] or [str(error)]
